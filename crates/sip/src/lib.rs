@@ -11,6 +11,7 @@
 //! ```
 
 pub mod check;
+mod flow;
 mod header;
 pub mod headers;
 mod host;
@@ -27,6 +28,7 @@ pub mod text;
 mod uri;
 mod write;
 
+pub use flow::{Flow, Hop, Target, Transmit};
 pub use header::{Header, HeaderName, Headers};
 pub use host::{HostPort, format_host, parse_host, parse_host_port};
 pub use message::{Message, Request, Response};

@@ -1,0 +1,291 @@
+//! `[[trunk]]`, `[[agent]]` and `[[number]]`.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::reader::{Entry, Reader};
+use super::{closest, slot};
+use crate::problem::Report;
+use crate::table::Builtin;
+use crate::{
+    Agent, CallLimits, Connect, Direction, E164, MediaEncryption, Mode, Number, NumberPattern,
+    RouteTable, Secret, Transport, Trunk,
+};
+
+/// How long one agent address may take where the agent does not say: 5 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) fn trunk(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
+    let span = entry.span.clone();
+    let mut reader = Reader::of_entry(&entry, report);
+    let name = reader.required("name");
+    let direction = reader.choice(
+        "direction",
+        &[
+            ("inbound", Direction::Inbound),
+            ("outbound", Direction::Outbound),
+            ("both", Direction::Both),
+        ],
+    );
+    let allowed_addresses = networks(&mut reader, "allowed_addresses");
+    let media_addresses = networks(&mut reader, "media_addresses");
+    let allowed_numbers = patterns(&mut reader, "allowed_numbers");
+    let address = reader.string("address").map(|(text, _)| text);
+    let transport = reader.choice(
+        "transport",
+        &[
+            ("auto", Transport::Auto),
+            ("udp", Transport::Udp),
+            ("tcp", Transport::Tcp),
+            ("tls", Transport::Tls),
+        ],
+    );
+    let encryption = reader.choice(
+        "media_encryption",
+        &[
+            ("disable", MediaEncryption::Disable),
+            ("allow", MediaEncryption::Allow),
+            ("require", MediaEncryption::Require),
+        ],
+    );
+    let destination_country = country(&mut reader);
+    let headers_to_attributes = reader.map("headers_to_attributes");
+    let limits = limits(&mut reader);
+    reader.finish(&[]);
+    let trunk = Trunk {
+        name: name?.0,
+        direction: direction.unwrap_or(Direction::Both),
+        allowed_addresses,
+        media_addresses,
+        allowed_numbers,
+        address,
+        transport: transport.unwrap_or(Transport::Auto),
+        media_encryption: encryption.unwrap_or(MediaEncryption::Disable),
+        destination_country,
+        headers_to_attributes,
+        limits,
+    };
+    if trunk.media_encryption == MediaEncryption::Require {
+        report.error(&span, format!(
+            "trunk {:?} requires SRTP, which this version does not have; write media_encryption = \"disable\"",
+            trunk.name,
+        ));
+    }
+    if trunk.takes_calls() && trunk.allowed_addresses.is_empty() {
+        report.warning(
+            &span,
+            format!(
+                "trunk {:?} takes calls from any address; list the carrier's in allowed_addresses",
+                trunk.name,
+            ),
+        );
+    }
+    Some(trunk)
+}
+
+pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> {
+    let mut reader = Reader::of_entry(&entry, report);
+    let name = reader.required("name");
+    let mode = reader.choice(
+        "mode",
+        &[
+            ("realtime", Mode::Realtime),
+            ("pipeline", Mode::Pipeline),
+            ("text", Mode::Text),
+        ],
+    );
+    let addresses = reader.strings("connect");
+    let protocol = reader.choice("protocol", &[("twilio", ())]);
+    let connect_timeout = reader
+        .seconds("connect_timeout_seconds", 1..=60)
+        .unwrap_or(CONNECT_TIMEOUT);
+    let secret = reader.string("secret").map(|(text, _)| Secret::new(text));
+    reader.finish(&[]);
+    let connect = connect(addresses, &entry.span, report)?;
+    let name = name?.0;
+    if matches!(connect, Connect::Urls(_)) && protocol.is_none() {
+        report.error(
+            &entry.span,
+            format!("agent {name:?} needs protocol = \"twilio\""),
+        );
+    }
+    if connect == Connect::DialIn && secret.is_none() {
+        report.error(
+            &entry.span,
+            format!("agent {name:?} dials in; give it a secret = \"…\" to show"),
+        );
+    }
+    Some(Agent {
+        name,
+        mode: mode.unwrap_or(Mode::Realtime),
+        connect,
+        connect_timeout,
+        secret,
+    })
+}
+
+pub(super) fn number(
+    entry: Entry<'_>,
+    report: &mut Report<'_>,
+    table: &RouteTable,
+) -> Option<Number> {
+    let mut reader = Reader::of_entry(&entry, report);
+    let number = reader.required("number");
+    let name = reader
+        .string("name")
+        .map(|(text, _)| text)
+        .unwrap_or_default();
+    let trunk = reader.string("trunk");
+    let slots = [
+        reader.string("inbound"),
+        reader.string("outbound"),
+        reader.string("sms"),
+    ];
+    let active = reader.boolean("active").unwrap_or(true);
+    let limits = limits(&mut reader);
+    let metadata = reader.map("metadata");
+    reader.finish(&[]);
+    let [inbound, outbound, sms] = slots;
+    let mut named = |slot_name: Option<(String, Range<usize>)>, voice| {
+        slot_name.and_then(|(name, span)| slot(table, &name, &span, voice, report))
+    };
+    let (inbound, outbound, sms) = (
+        named(inbound, true),
+        named(outbound, true),
+        named(sms, false),
+    );
+    let trunk = trunk.and_then(|(name, span)| {
+        let found = table.trunks.iter().find(|trunk| trunk.name == name);
+        if found.is_none() {
+            let names: Vec<String> = table
+                .trunks
+                .iter()
+                .map(|trunk| trunk.name.clone())
+                .collect();
+            report.error(
+                &span,
+                format!("unknown trunk {name:?}{}", closest(&name, names.iter())),
+            );
+        }
+        found.map(Arc::clone)
+    });
+    let (text, span) = number?;
+    let Some(number) = E164::parse(&text) else {
+        report.error(&span, format!("{text:?} is no E.164 number; write a plus sign, the country code and the number, like \"+14155550100\""));
+        return None;
+    };
+    Some(Number {
+        number,
+        name,
+        trunk,
+        inbound,
+        outbound,
+        sms,
+        active,
+        limits,
+        metadata,
+    })
+}
+
+fn limits(reader: &mut Reader<'_, '_, '_>) -> CallLimits {
+    CallLimits {
+        hide_phone_number: reader.boolean("hide_phone_number"),
+        ringing_timeout: reader.seconds("ringing_timeout_seconds", 1..=300),
+        max_call_duration: reader.seconds("max_call_duration_seconds", 60..=86_400),
+    }
+}
+
+fn country(reader: &mut Reader<'_, '_, '_>) -> Option<String> {
+    let (text, span) = reader.string("destination_country")?;
+    if text.parse::<phonenumber::country::Id>().is_err() {
+        reader.report.error(
+            &span,
+            format!("{text:?} is no country; write its two letters, like \"US\""),
+        );
+        return None;
+    }
+    Some(text)
+}
+
+pub(crate) fn networks(reader: &mut Reader<'_, '_, '_>, key: &'static str) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for (text, span) in reader.strings(key).unwrap_or_default() {
+        match text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)) {
+            Ok(network) => networks.push(network),
+            Err(_) => reader.report.error(&span, format!(
+                "{text:?} is no address; write an IP like \"192.0.2.7\" or a network like \"54.172.60.0/30\"",
+            )),
+        }
+    }
+    networks
+}
+
+fn patterns(reader: &mut Reader<'_, '_, '_>, key: &'static str) -> Vec<NumberPattern> {
+    let mut patterns = Vec::new();
+    for (text, span) in reader.strings(key).unwrap_or_default() {
+        match NumberPattern::parse(&text) {
+            Some(pattern) => patterns.push(pattern),
+            None => reader.report.error(
+                &span,
+                format!(
+                    "{text:?} is no number; write \"+14155550100\" or a prefix like \"+1415*\"",
+                ),
+            ),
+        }
+    }
+    patterns
+}
+
+fn connect(
+    addresses: Option<Vec<(String, Range<usize>)>>,
+    entry: &Range<usize>,
+    report: &mut Report<'_>,
+) -> Option<Connect> {
+    let addresses = addresses.filter(|list| !list.is_empty());
+    let Some(addresses) = addresses else {
+        report.error(
+            entry,
+            "connect is missing; write connect = \"ws://…\", \"builtin:echo\" or \"dial-in\"",
+        );
+        return None;
+    };
+    let (first, span) = &addresses[0];
+    if first == "dial-in" {
+        return Some(Connect::DialIn);
+    }
+    if let Some(name) = first.strip_prefix("builtin:") {
+        return builtin(name, span, report).map(Connect::Builtin);
+    }
+    let mut urls = Vec::new();
+    for (url, span) in &addresses {
+        if url.starts_with("ws://") || url.starts_with("wss://") {
+            urls.push(url.clone());
+        } else {
+            report.error(
+                span,
+                format!("{url:?} is no agent address; write ws://…, wss://…, builtin:… or dial-in"),
+            );
+        }
+    }
+    (!urls.is_empty()).then_some(Connect::Urls(urls))
+}
+
+fn builtin(name: &str, span: &Range<usize>, report: &mut Report<'_>) -> Option<Builtin> {
+    match name {
+        "echo" => Some(Builtin::Echo),
+        "tone" => Some(Builtin::Tone),
+        "silence" => Some(Builtin::Silence),
+        other => match other.strip_prefix("announce?file=") {
+            Some(file) if !file.is_empty() => Some(Builtin::Announce(file.to_owned())),
+            _ => {
+                report.error(span, format!(
+                    "{name:?} is no built-in agent; write builtin:echo, builtin:tone, builtin:silence or builtin:announce?file=…",
+                ));
+                None
+            }
+        },
+    }
+}

@@ -1,0 +1,286 @@
+//! Dialog state (RFC 3261 §12.1, §12.2): what every request inside the dialog is built from.
+
+use trunkline_sip::{
+    Flow, HeaderName, Hop, Method, NameAddr, Request, Response, Target, Transport, Uri, headers,
+    parse_host_port,
+};
+
+use crate::Tokens;
+
+/// How we name ourselves on a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// `host:port` as the peer can reach it.
+    pub sent_by: String,
+    /// Transport of the flow.
+    pub transport: Transport,
+}
+
+impl LocalAddress {
+    /// Our Contact value.
+    #[must_use]
+    pub fn contact(&self) -> String {
+        match self.transport {
+            Transport::Tcp => format!("<sip:{};transport=tcp>", self.sent_by),
+            Transport::Tls => format!("<sip:{};transport=tls>", self.sent_by),
+            _ => format!("<sip:{}>", self.sent_by),
+        }
+    }
+
+    /// A Via value with that branch.
+    #[must_use]
+    pub fn via(&self, branch: &str) -> String {
+        format!(
+            "SIP/2.0/{} {};branch={branch};rport",
+            self.transport, self.sent_by
+        )
+    }
+}
+
+/// One dialog.
+#[derive(Debug, Clone)]
+pub struct Dialog {
+    /// Call-ID.
+    pub call_id: String,
+    /// Our tag.
+    pub local_tag: String,
+    /// The peer's tag; empty for an RFC 2543 peer and before the first response.
+    pub remote_tag: String,
+    /// Our From or To value without its tag.
+    local: String,
+    /// The peer's From or To value with its tag.
+    remote: String,
+    /// CSeq of our last request.
+    local_cseq: u32,
+    /// CSeq of the peer's last request.
+    remote_cseq: Option<u32>,
+    /// Route values, first hop first; frozen once the dialog is made.
+    route_set: Vec<String>,
+    /// The peer's Contact; target refreshes change it.
+    pub remote_target: String,
+    /// The flow that the dialog sticks to.
+    pub flow: Flow,
+    /// Our name on it.
+    pub address: LocalAddress,
+}
+
+impl Dialog {
+    /// The dialog that an INVITE to us makes (RFC 3261 §12.1.1).
+    #[must_use]
+    pub fn of_request(request: &Request, flow: Flow, address: LocalAddress, tag: String) -> Self {
+        let value = |name| request.headers.text(&name).unwrap_or_default().into_owned();
+        let from = request.from();
+        let routes = headers::addresses(&request.headers, &HeaderName::RecordRoute);
+        let target = request
+            .contact()
+            .or_else(|| from.clone())
+            .map(|c| c.uri.to_string());
+        Self {
+            call_id: value(HeaderName::CallId),
+            local_tag: tag,
+            remote_tag: from
+                .and_then(|f| f.tag().map(str::to_owned))
+                .unwrap_or_default(),
+            local: value(HeaderName::To),
+            remote: value(HeaderName::From),
+            local_cseq: 0,
+            remote_cseq: request.cseq().map(|cseq| cseq.number),
+            route_set: routes.map(|route| route.to_string()).collect(),
+            remote_target: target.unwrap_or_default(),
+            flow,
+            address,
+        }
+    }
+
+    /// The dialog to be that an INVITE of ours opens. `from` and `to` are header values.
+    #[must_use]
+    pub fn of_invite(
+        call_id: String,
+        tag: String,
+        from: String,
+        to: String,
+        request_uri: String,
+        flow: Flow,
+        address: LocalAddress,
+    ) -> Self {
+        Self {
+            call_id,
+            local_tag: tag,
+            remote_tag: String::new(),
+            local: from,
+            remote: to,
+            local_cseq: 0,
+            remote_cseq: None,
+            route_set: Vec::new(),
+            remote_target: request_uri,
+            flow,
+            address,
+        }
+    }
+
+    /// Takes tag, route set (reversed, RFC 3261 §12.1.2) and target from a response that makes the
+    /// dialog.
+    pub fn take_response(&mut self, response: &Response) {
+        if let Some(to) = response.headers.text(&HeaderName::To) {
+            self.remote = to.into_owned();
+        }
+        self.remote_tag = response
+            .to()
+            .and_then(|to| to.tag().map(str::to_owned))
+            .unwrap_or_default();
+        let routes = headers::addresses(&response.headers, &HeaderName::RecordRoute);
+        self.route_set = routes.map(|route| route.to_string()).collect();
+        self.route_set.reverse();
+        self.refresh_target(response.contact());
+    }
+
+    /// Target refresh by a re-INVITE, an UPDATE or their answers (RFC 3261 §12.2).
+    pub fn refresh_target(&mut self, contact: Option<NameAddr>) {
+        if let Some(contact) = contact {
+            self.remote_target = contact.uri.to_string();
+        }
+    }
+
+    /// Whether a request's CSeq is in order; the number is taken over (RFC 3261 §12.2.2).
+    pub fn accepts_cseq(&mut self, number: u32) -> bool {
+        let fresh = self.remote_cseq.is_none_or(|last| number > last);
+        if fresh {
+            self.remote_cseq = Some(number);
+        }
+        fresh
+    }
+
+    /// Whether the tags of a request are those of this dialog.
+    #[must_use]
+    pub fn owns(&self, request: &Request) -> bool {
+        let tag = |party: Option<NameAddr>| party.and_then(|p| p.tag().map(str::to_owned));
+        tag(request.from()).unwrap_or_default() == self.remote_tag
+            && tag(request.to()).is_some_and(|tag| tag == self.local_tag)
+    }
+
+    /// A new request inside the dialog, with the next CSeq.
+    pub fn request(&mut self, method: Method, tokens: &mut Tokens) -> Request {
+        self.local_cseq += 1;
+        self.numbered(method, self.local_cseq, tokens)
+    }
+
+    /// The ACK of a 2xx to the INVITE with that CSeq.
+    pub fn ack(&self, number: u32, tokens: &mut Tokens) -> Request {
+        self.numbered(Method::Ack, number, tokens)
+    }
+
+    fn numbered(&self, method: Method, number: u32, tokens: &mut Tokens) -> Request {
+        let (uri, routes) = self.request_uri_and_routes();
+        let mut request = Request::new(method, uri);
+        let headers = &mut request.headers;
+        headers.push(HeaderName::Via, self.address.via(&tokens.branch()));
+        for route in routes {
+            headers.push(HeaderName::Route, route);
+        }
+        headers.push(HeaderName::MaxForwards, "70");
+        headers.push(
+            HeaderName::From,
+            format!("{};tag={}", self.local, self.local_tag),
+        );
+        headers.push(HeaderName::To, self.remote.clone());
+        headers.push(HeaderName::CallId, self.call_id.clone());
+        headers.push(HeaderName::CSeq, format!("{number} {}", request.method));
+        let makes_target = matches!(request.method, Method::Invite | Method::Update);
+        if makes_target {
+            request
+                .headers
+                .push(HeaderName::Contact, self.address.contact());
+        }
+        request
+    }
+
+    /// Request-URI and Route values; a strict router in front swaps the two (RFC 3261 §12.2.1.1).
+    fn request_uri_and_routes(&self) -> (String, Vec<String>) {
+        let first = self
+            .route_set
+            .first()
+            .and_then(|route| NameAddr::parse(route).ok());
+        match first {
+            Some(first) if !first.uri.is_loose() => {
+                let mut routes = self.route_set[1..].to_vec();
+                routes.push(format!("<{}>", self.remote_target));
+                (first.uri.without_headers().to_owned(), routes)
+            }
+            _ => {
+                let target = Uri::parse(&self.remote_target);
+                let uri = target.map_or_else(
+                    |_| self.remote_target.clone(),
+                    |uri| uri.without_headers().to_owned(),
+                );
+                (uri, self.route_set.clone())
+            }
+        }
+    }
+
+    /// Where requests inside the dialog go: the flow it came on, with the next hop as fallback once
+    /// a connection is gone. Over UDP, a next hop at another public address than the flow's is
+    /// believed; a private or a named one is reached through the flow (NAT, and names that resolve
+    /// to where we already are).
+    #[must_use]
+    pub fn target(&self) -> Target {
+        let next = self
+            .route_set
+            .first()
+            .and_then(|route| NameAddr::parse(route).ok())
+            .map(|r| r.uri);
+        let next = next.or_else(|| Uri::parse(&self.remote_target).ok());
+        let hop = next.as_ref().and_then(hop_of);
+        if self.flow.transport != Transport::Udp {
+            return Target::Flow {
+                flow: self.flow,
+                fallback: hop,
+            };
+        }
+        let mut flow = self.flow;
+        if let Some(Hop {
+            host: trunkline_sip::Host::IpAddr(ip),
+            port,
+            ..
+        }) = &hop
+        {
+            let same = *ip == flow.remote.ip();
+            let believable = is_public(*ip) || !is_public(flow.remote.ip());
+            if !same && believable {
+                flow.remote = std::net::SocketAddr::new(*ip, port.unwrap_or(5060));
+            }
+        }
+        Target::Flow {
+            flow,
+            fallback: None,
+        }
+    }
+}
+
+/// The hop that a URI names.
+fn hop_of(uri: &Uri) -> Option<Hop> {
+    let host = match uri.param("maddr") {
+        Some(maddr) => parse_host_port(&maddr)?.host,
+        None => uri.host()?.clone(),
+    };
+    let transport = uri.param("transport").and_then(|name| name.parse().ok());
+    Some(Hop {
+        host,
+        port: uri.port(),
+        transport,
+    })
+}
+
+/// Whether an address can be reached over the internet, as far as its form tells.
+fn is_public(address: std::net::IpAddr) -> bool {
+    match address {
+        std::net::IpAddr::V4(v4) => {
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified())
+        }
+        std::net::IpAddr::V6(v6) => {
+            !(v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local())
+        }
+    }
+}
