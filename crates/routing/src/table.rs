@@ -104,6 +104,8 @@ pub enum Builtin {
     Tone,
     /// Hears and says nothing.
     Silence,
+    /// Says that the number is not in service, and leaves.
+    NotInService,
     /// Plays a WAV file and leaves.
     Announce(String),
 }
@@ -176,6 +178,18 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
+    /// The agent that says "number not in service".
+    #[must_use]
+    pub fn announcer() -> Arc<Agent> {
+        Arc::new(Agent {
+            name: "not-in-service".to_owned(),
+            mode: Mode::Realtime,
+            connect: Connect::Builtin(Builtin::NotInService),
+            connect_timeout: Duration::from_secs(5),
+            secret: None,
+        })
+    }
+
     /// Whether some inbound trunk claims that address, so that it is no stranger.
     #[must_use]
     pub fn is_peer(&self, address: std::net::IpAddr) -> bool {

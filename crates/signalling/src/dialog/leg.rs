@@ -190,6 +190,16 @@ impl Leg {
         matches!(self.state, State::Confirmed)
     }
 
+    /// The client transaction whose response the leg waits for.
+    #[must_use]
+    pub const fn client_transaction(&self) -> Option<ClientId> {
+        match self.state {
+            State::Calling { tx, .. } | State::Cancelling { tx, .. } => Some(tx),
+            State::Leaving { bye } => Some(bye),
+            State::Incoming { .. } | State::Confirmed | State::Ended => self.refresh,
+        }
+    }
+
     /// A request inside the dialog, whose tags fit (RFC 3261 §12.2.2).
     pub fn handle_request(&mut self, cx: &mut Cx<'_>, tx: ServerId, request: Request) {
         let number = request.cseq().map_or(0, |cseq| cseq.number);

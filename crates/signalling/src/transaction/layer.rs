@@ -148,6 +148,19 @@ impl Transactions {
         self.transmits.push_back(Transmit { target, payload });
     }
 
+    /// Answers a request without a transaction (RFC 3261 §8.2.7).
+    pub fn send_stateless(&mut self, request: &Request, flow: Flow, response: &Response) {
+        if request.via().is_some() {
+            self.send(response.to_bytes(), response_target(request, flow));
+        }
+    }
+
+    /// Whether a request belongs to a transaction that exists.
+    #[must_use]
+    pub fn knows(&self, request: &Request) -> bool {
+        key::server(request, &request.method).is_some_and(|key| self.server_keys.contains_key(&key))
+    }
+
     /// Where the responses of a server transaction go, and the flow its request came by.
     #[must_use]
     pub fn path(&self, id: ServerId) -> Option<(&Target, Flow)> {

@@ -1,0 +1,219 @@
+//! One call: a caller's leg, a room, an agent.
+//!
+//! ```text
+//!            OpenMedia, ConnectAgent       both there: 200, StartRoom
+//! INVITE ─▶ SettingUp ────────────────────────────────────▶ Talking
+//!              │ CANCEL, no port, no agent, time-out          │ BYE, agent gone, limits
+//!              ▼                                              ▼
+//!           Closing: CloseRoom asked; late results are released ── RoomClosed ─▶ Over (record)
+//! ```
+//! A number without an agent is announced: SettingUp plays into a 183 and ends in 480.
+
+mod media;
+mod setup;
+mod teardown;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkline_routing::{Caller, Number, Route, Trunk};
+use trunkline_sdp::{Codec, Description, LocalMedia, Selection};
+use trunkline_signalling::dialog::{Cx, Leg, LegEvent};
+use trunkline_signalling::{ClientId, Mono, Now};
+use trunkline_sip::Request;
+
+use crate::config::Advertised;
+use crate::{CallHandle, EndedBy, MediaStats, Output, ShardConfig};
+
+pub(crate) use setup::announcement_route;
+
+/// Where a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Waiting for the room and the agent.
+    SettingUp,
+    /// The agent speaks in a 183: "not in service".
+    Announcing,
+    /// Answered.
+    Talking,
+    /// The room is being closed.
+    Closing,
+    /// The record is written.
+    Over,
+}
+
+/// Why and by whom a call ended.
+#[derive(Debug, Clone)]
+struct Ending {
+    by: EndedBy,
+    reason: String,
+    at: Now,
+}
+
+/// One call.
+#[derive(Debug)]
+pub struct Call {
+    handle: CallHandle,
+    id: String,
+    dialog_key: String,
+    leg: Leg,
+    route: Route,
+    phase: Phase,
+    /// The call only announces that the number is not in service.
+    announce: bool,
+    codecs: Vec<Codec>,
+    advertised: Advertised,
+    edge_timeout: Duration,
+    /// The peer's description, while it is to be answered.
+    offer: Option<Description>,
+    selection: Option<Selection>,
+    local: Option<LocalMedia>,
+    agent_ready: bool,
+    started: Now,
+    answered: Option<Now>,
+    /// Ringing timeout, then the longest duration, then the wait for the room to close.
+    deadline: Option<Mono>,
+    ending: Option<Ending>,
+    sip_code: u16,
+    stats: MediaStats,
+}
+
+impl Call {
+    /// A call for an INVITE; [`Self::begin`] sets it going.
+    pub(crate) fn new(
+        handle: CallHandle,
+        leg: Leg,
+        route: Route,
+        announce: bool,
+        cx: &mut Cx<'_>,
+        config: &ShardConfig,
+    ) -> Self {
+        let dialog = leg.dialog();
+        let micros = cx.now.utc.as_micros();
+        Self {
+            handle,
+            id: format!("call_{micros:014x}{:08x}", cx.tokens.number() >> 32),
+            dialog_key: format!("{}|{}", dialog.call_id, dialog.local_tag),
+            leg,
+            route,
+            phase: Phase::SettingUp,
+            announce,
+            codecs: config.codecs.clone(),
+            advertised: config.advertised.clone(),
+            edge_timeout: config.edge_timeout,
+            offer: None,
+            selection: None,
+            local: None,
+            agent_ready: false,
+            started: cx.now,
+            answered: None,
+            deadline: None,
+            ending: None,
+            sip_code: 0,
+            stats: MediaStats::default(),
+        }
+    }
+
+    pub(crate) const fn handle(&self) -> CallHandle {
+        self.handle
+    }
+
+    pub(crate) fn dialog_key(&self) -> &str {
+        &self.dialog_key
+    }
+
+    pub(crate) fn owns(&self, request: &Request) -> bool {
+        self.leg.dialog().owns(request)
+    }
+
+    /// The number that was called.
+    #[must_use]
+    pub fn number(&self) -> &Arc<Number> {
+        &self.route.number
+    }
+
+    /// Whether the record is written and the dialog needs nothing more.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over) && self.leg.is_over()
+    }
+
+    /// The client transaction whose response the call waits for.
+    pub(crate) const fn client_transaction(&self) -> Option<ClientId> {
+        self.leg.client_transaction()
+    }
+
+    /// The call's own deadline and its leg's.
+    pub(crate) fn poll_timeout(&self) -> Option<Mono> {
+        [self.deadline, self.leg.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Runs what is due.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        if self.deadline.is_some_and(|at| at <= cx.now.mono) {
+            self.deadline = None;
+            self.own_timeout(cx, out);
+        }
+        self.with_leg(cx, out, |leg, cx| leg.handle_timeout(cx));
+    }
+
+    fn own_timeout(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        match self.phase {
+            Phase::SettingUp => self.fail(
+                cx,
+                out,
+                480,
+                EndedBy::Gateway,
+                "the agent did not answer in time",
+            ),
+            Phase::Announcing | Phase::Talking => {
+                self.fail(cx, out, 480, EndedBy::Gateway, "longest duration reached");
+            }
+            // The room never said that it closed: the record is written without its figures.
+            Phase::Closing => self.write_record(cx.now, out),
+            Phase::Over => {}
+        }
+    }
+
+    /// Lets the leg work, then does what it tells.
+    pub(crate) fn with_leg(
+        &mut self,
+        cx: &mut Cx<'_>,
+        out: &mut VecDeque<Output>,
+        work: impl FnOnce(&mut Leg, &mut Cx<'_>),
+    ) {
+        work(&mut self.leg, cx);
+        self.drain_events(cx, out);
+    }
+
+    fn drain_events(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        while !cx.events.is_empty() {
+            match cx.events.remove(0) {
+                LegEvent::Ended(why) => self.leg_ended(cx.now, why, out),
+                LegEvent::Acknowledged(answer) => self.acknowledged(cx, answer, out),
+                LegEvent::Offer(offer) => self.peer_offer(cx, offer, out),
+                // Content for the agent: delivered with the events of the socket protocols.
+                LegEvent::Info(_) | LegEvent::Message(_) => {}
+                // Of calls that we place; none of these legs does.
+                LegEvent::Progress(..) | LegEvent::Answered(_) => {}
+            }
+        }
+    }
+}
+
+/// The caller as records and agents see it.
+fn caller_text(caller: &Caller, hide: bool) -> String {
+    match caller {
+        Caller::Number(number) if hide => trunkline_routing::mask(&number.to_string()),
+        Caller::Other(text) if hide => trunkline_routing::mask(text),
+        shown => shown.to_string(),
+    }
+}
+
+/// Names a trunk in a record.
+fn trunk_name(trunk: &Trunk) -> String {
+    trunk.name.clone()
+}

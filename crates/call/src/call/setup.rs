@@ -1,0 +1,201 @@
+//! From INVITE to 200.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use trunkline_routing::{Agent, Caller, Connect, Number, Route, RouteTable, Trunk};
+use trunkline_sdp::{Description, LocalMedia, negotiate};
+use trunkline_signalling::dialog::Cx;
+use trunkline_sip::Request;
+
+use super::{Call, Phase, caller_text};
+use crate::{AgentRequest, EndedBy, Output, RoomEvent};
+
+/// The route of a call that only hears the announcement.
+pub(crate) fn announcement_route(
+    request: &Request,
+    number: Arc<Number>,
+    trunk: Arc<Trunk>,
+) -> Box<Route> {
+    let (caller, _) = Caller::of(request, trunk.destination_country.as_deref());
+    Box::new(Route {
+        agent: RouteTable::announcer(),
+        caller,
+        attributes: Vec::new(),
+        hide_phone_number: false,
+        ringing_timeout: std::time::Duration::from_secs(30),
+        max_call_duration: std::time::Duration::from_secs(60),
+        number,
+        trunk,
+    })
+}
+
+impl Call {
+    /// Rings at once and asks for the room and the agent.
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        // The leg may have refused the INVITE already (422).
+        let Some(invite) = self.leg.invite() else {
+            return self.drain_events(cx, out);
+        };
+        let body = invite
+            .has_body_of("application/sdp")
+            .then(|| invite.body.clone());
+        self.leg.ring(cx, 100, None);
+        if let Some(body) = body {
+            let Ok(offer) = Description::parse(&body) else {
+                return self.fail(cx, out, 488, EndedBy::Gateway, "the offer cannot be read");
+            };
+            match self.negotiate(&offer) {
+                Ok(selection) => self.selection = Some(selection),
+                Err(reason) => return self.fail(cx, out, 488, EndedBy::Gateway, &reason),
+            }
+            self.offer = Some(offer);
+        }
+        if !self.announce {
+            self.leg.ring(cx, 180, None);
+        }
+        self.deadline = Some(cx.now.mono + self.route.ringing_timeout);
+        out.push_back(Output::OpenMedia {
+            call: self.handle,
+            local: self.leg.dialog().flow.local.ip(),
+            spec: self
+                .selection
+                .as_ref()
+                .map(|selection| self.spec(selection)),
+        });
+        out.push_back(Output::ConnectAgent(
+            self.handle,
+            Box::new(self.agent_request()),
+        ));
+        self.drain_events(cx, out);
+    }
+
+    /// The room is open, or no port was free.
+    pub(crate) fn media_opened(
+        &mut self,
+        cx: &mut Cx<'_>,
+        opened: Option<SocketAddr>,
+        out: &mut VecDeque<Output>,
+    ) {
+        if self.phase != Phase::SettingUp {
+            // Too late: what was opened is released.
+            if opened.is_some() {
+                out.push_back(Output::CloseRoom(self.handle));
+            }
+            return;
+        }
+        let Some(address) = opened else {
+            return self.fail(cx, out, 503, EndedBy::Gateway, "no media port is free");
+        };
+        let flow = self.leg.dialog().flow;
+        self.local = Some(LocalMedia {
+            address: self.advertised.address(address.ip(), flow.remote.ip()),
+            port: address.port(),
+            session_id: self.handle.0,
+            session_version: 1,
+        });
+        self.proceed(cx, out);
+    }
+
+    /// The agent is in the room, or cannot be had.
+    pub(crate) fn agent_connected(
+        &mut self,
+        cx: &mut Cx<'_>,
+        outcome: Result<(), String>,
+        out: &mut VecDeque<Output>,
+    ) {
+        if self.phase != Phase::SettingUp {
+            out.push_back(Output::CloseRoom(self.handle));
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                self.agent_ready = true;
+                self.proceed(cx, out);
+            }
+            Err(reason) => self.fail(cx, out, 480, EndedBy::Gateway, &reason),
+        }
+    }
+
+    /// Something happened in the room.
+    pub(crate) fn room_event(
+        &mut self,
+        cx: &mut Cx<'_>,
+        event: RoomEvent,
+        out: &mut VecDeque<Output>,
+    ) {
+        let (by, reason) = match event {
+            RoomEvent::AgentLeft if self.announce => (EndedBy::Gateway, "number not in service"),
+            RoomEvent::AgentLeft => (EndedBy::Agent, "the agent left"),
+            RoomEvent::AgentLost => (EndedBy::Agent, "the agent's connection broke"),
+            RoomEvent::NoMedia => (EndedBy::Gateway, "no media from the caller"),
+            RoomEvent::Failed => (EndedBy::Gateway, "the room failed"),
+        };
+        self.fail(cx, out, 480, by, reason);
+    }
+
+    /// Answers once both the room and the agent are there.
+    fn proceed(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        let (Some(local), true) = (self.local, self.agent_ready) else {
+            return;
+        };
+        let sdp = match (&self.offer, &self.selection) {
+            (Some(offer), Some(selection)) => negotiate::answer(offer, selection, &local),
+            _ => negotiate::offer(&self.codecs, trunkline_sdp::Direction::SendRecv, &local),
+        };
+        let early = self.announce && self.offer.is_some();
+        if early {
+            self.phase = Phase::Announcing;
+            self.leg.ring(cx, 183, Some(&sdp));
+            self.deadline = Some(cx.now.mono + self.route.max_call_duration);
+        } else {
+            self.phase = Phase::Talking;
+            self.leg.answer(cx, &sdp);
+            self.sip_code = 200;
+            self.answered = Some(cx.now);
+            self.deadline = Some(cx.now.mono + self.route.max_call_duration);
+            let waited = cx.now.mono.since(self.started.mono).as_millis();
+            out.push_back(Output::Answered(
+                self.handle,
+                u64::try_from(waited).unwrap_or(u64::MAX),
+            ));
+        }
+        out.push_back(Output::StartRoom(self.handle));
+        self.drain_events(cx, out);
+    }
+
+    fn agent_request(&self) -> AgentRequest {
+        let caller = caller_text(&self.route.caller, self.route.hide_phone_number);
+        let called = self.route.called().to_string();
+        let mut parameters = vec![
+            ("from_number".to_owned(), caller.clone()),
+            ("to_number".to_owned(), called.clone()),
+            ("system__caller_id".to_owned(), caller),
+            ("system__called_number".to_owned(), called),
+        ];
+        let more = self
+            .route
+            .number
+            .metadata
+            .iter()
+            .chain(&self.route.attributes);
+        for (name, value) in more {
+            let hidden = self.route.hide_phone_number && name == "caller_name";
+            if !hidden && !parameters.iter().any(|(known, _)| known == name) {
+                parameters.push((name.clone(), value.clone()));
+            }
+        }
+        AgentRequest {
+            agent: Arc::clone(&self.route.agent),
+            call_id: self.id.clone(),
+            parameters,
+        }
+    }
+}
+
+/// Whether an agent is one of ours, so that a call with it needs no network.
+#[must_use]
+pub(super) fn is_builtin(agent: &Agent) -> bool {
+    matches!(agent.connect, Connect::Builtin(_))
+}

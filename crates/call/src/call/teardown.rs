@@ -1,0 +1,139 @@
+//! How a call ends, and its record.
+
+use std::collections::VecDeque;
+
+use trunkline_signalling::Now;
+use trunkline_signalling::dialog::{Cx, Ended};
+
+use super::setup::is_builtin;
+use super::{Call, Ending, Phase, caller_text, trunk_name};
+use crate::{CallRecord, EndedBy, MediaStats, Output};
+
+impl Call {
+    /// Ends the call from our side: `code` where the INVITE has no answer yet, else BYE.
+    pub(super) fn fail(
+        &mut self,
+        cx: &mut Cx<'_>,
+        out: &mut VecDeque<Output>,
+        code: u16,
+        by: EndedBy,
+        reason: &str,
+    ) {
+        if self.ending.is_some() {
+            return;
+        }
+        if self.answered.is_none() {
+            self.sip_code = code;
+        }
+        self.close(cx.now, by, reason, out);
+        self.leg.hang_up(cx, code);
+        self.drain_events(cx, out);
+    }
+
+    /// Ends the call by request.
+    pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        self.fail(cx, out, 480, EndedBy::Gateway, "hung up by request");
+    }
+
+    /// The leg is over.
+    pub(super) fn leg_ended(&mut self, now: Now, why: Ended, out: &mut VecDeque<Output>) {
+        let (by, reason) = match why {
+            Ended::Cancelled => (EndedBy::Caller, "cancelled"),
+            Ended::PeerBye => (EndedBy::Caller, "the caller hung up"),
+            Ended::OurBye => (EndedBy::Gateway, "hung up"),
+            Ended::Rejected(_) | Ended::Refused(_) => (EndedBy::Gateway, "refused"),
+            Ended::NoAck => (EndedBy::Gateway, "the caller never acknowledged the answer"),
+            Ended::NoPrack => (
+                EndedBy::Gateway,
+                "the caller never acknowledged the ringing",
+            ),
+            Ended::SessionExpired => (EndedBy::Gateway, "the session timer ran out"),
+            Ended::Lost => (EndedBy::Gateway, "the caller's side is gone"),
+        };
+        if self.answered.is_none() {
+            match why {
+                Ended::Cancelled | Ended::PeerBye => self.sip_code = 487,
+                Ended::Rejected(code) => self.sip_code = code,
+                Ended::NoPrack => self.sip_code = 504,
+                Ended::OurBye
+                | Ended::Refused(_)
+                | Ended::NoAck
+                | Ended::SessionExpired
+                | Ended::Lost => {}
+            }
+        }
+        self.close(now, by, reason, out);
+    }
+
+    /// The room is closed; the record can be written.
+    pub(crate) fn room_closed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        stats: MediaStats,
+        out: &mut VecDeque<Output>,
+    ) {
+        if self.phase == Phase::Closing {
+            self.stats = stats;
+            self.write_record(cx.now, out);
+        }
+    }
+
+    /// The last act of a call that panicked.
+    pub(crate) fn abandon(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        cx.events.clear();
+        self.ending = None;
+        self.phase = Phase::Talking;
+        self.fail(cx, out, 500, EndedBy::Gateway, "internal error");
+    }
+
+    fn close(&mut self, now: Now, by: EndedBy, reason: &str, out: &mut VecDeque<Output>) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(Ending {
+            by,
+            reason: reason.to_owned(),
+            at: now,
+        });
+        self.phase = Phase::Closing;
+        self.deadline = Some(now.mono + self.edge_timeout);
+        out.push_back(Output::CloseRoom(self.handle));
+    }
+
+    pub(super) fn write_record(&mut self, now: Now, out: &mut VecDeque<Output>) {
+        let ending = self.ending.take().unwrap_or_else(|| Ending {
+            by: EndedBy::Gateway,
+            reason: String::new(),
+            at: now,
+        });
+        // Kept, so that nothing ends the call a second time.
+        self.ending = Some(ending.clone());
+        self.phase = Phase::Over;
+        self.deadline = None;
+        let answered = self.answered.map(|at| at.mono);
+        let duration = answered.map_or(0.0, |at| ending.at.mono.since(at).as_secs_f64());
+        let agent = &self.route.agent;
+        let announced = self.announce && is_builtin(agent);
+        out.push_back(Output::Ended(Box::new(CallRecord {
+            call_id: self.id.clone(),
+            sip_call_id: self.leg.dialog().call_id.clone(),
+            direction: "inbound",
+            from: caller_text(&self.route.caller, self.route.hide_phone_number),
+            to: self.route.called().to_string(),
+            trunk: trunk_name(&self.route.trunk),
+            agent: (!announced).then(|| agent.name.clone()),
+            started_at: self.started.utc.as_secs_f64(),
+            answered_at: self.answered.map(|at| at.utc.as_secs_f64()),
+            ended_at: ending.at.utc.as_secs_f64(),
+            duration_seconds: duration,
+            ended_by: ending.by,
+            reason: ending.reason,
+            sip_code: self.sip_code,
+            codec: self
+                .selection
+                .as_ref()
+                .map(|selection| selection.codec.name()),
+            media: self.stats,
+        })));
+    }
+}
