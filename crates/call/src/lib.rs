@@ -16,6 +16,7 @@ mod shard;
 
 pub use caller::{CallPlan, Caller, CallerEvent, CallerOutput};
 pub use config::{Advertised, ShardConfig};
-pub use io::{AgentRequest, CallHandle, Input, MediaSpec, MediaStats, Output, RoomEvent};
+pub use io::{AgentRequest, CallHandle, Input, Output};
 pub use record::{CallRecord, EndedBy};
 pub use shard::Shard;
+pub use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};

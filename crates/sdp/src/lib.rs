@@ -13,6 +13,7 @@
 mod attributes;
 mod codec;
 mod description;
+pub mod media;
 pub mod negotiate;
 
 pub use attributes::{Direction, RtpMap};

@@ -1,0 +1,150 @@
+//! An agent's WebSocket once it is up: plain or TLS, non-blocking, polled by a media thread.
+
+use std::io::{self, Read, Write};
+
+use mio::event::Source;
+use mio::net::TcpStream;
+use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::{Error, Message, WebSocket};
+
+/// Largest message taken from an agent.
+const MAX_MESSAGE: usize = 256 * 1024;
+/// Most bytes that wait for a slow agent: 8 s of audio in JSON. Beyond it its frames are dropped.
+const MAX_UNSENT: usize = 256 * 1024;
+
+/// The byte stream under the socket.
+enum Stream {
+    Plain(TcpStream),
+    ClientTls(Box<rustls::StreamOwned<rustls::ClientConnection, TcpStream>>),
+}
+
+/// A WebSocket that is up.
+pub struct Link {
+    socket: WebSocket<Stream>,
+    /// Messages dropped because the agent does not read.
+    dropped: u64,
+}
+
+/// What reading a link gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A text message.
+    Text(tungstenite::Utf8Bytes),
+    /// Nothing now.
+    Nothing,
+    /// The agent closed in order.
+    Closed,
+    /// The connection broke.
+    Broken,
+}
+
+impl Link {
+    pub(crate) fn plain(stream: std::net::TcpStream, unread: Vec<u8>, role: Role) -> Self {
+        Self::new(Stream::Plain(TcpStream::from_std(stream)), unread, role)
+    }
+
+    pub(crate) fn tls(
+        stream: std::net::TcpStream,
+        connection: rustls::ClientConnection,
+        unread: Vec<u8>,
+    ) -> Self {
+        let stream = rustls::StreamOwned::new(connection, TcpStream::from_std(stream));
+        Self::new(Stream::ClientTls(Box::new(stream)), unread, Role::Client)
+    }
+
+    fn new(stream: Stream, unread: Vec<u8>, role: Role) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(4096)
+            .write_buffer_size(0)
+            .max_write_buffer_size(MAX_UNSENT)
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        let socket = WebSocket::from_partially_read(stream, unread, role, Some(config));
+        Self { socket, dropped: 0 }
+    }
+
+    /// Sends a text message. Where the agent does not read, it is dropped and counted.
+    pub fn send(&mut self, text: tungstenite::Utf8Bytes) -> bool {
+        match self.socket.send(Message::Text(text)) {
+            Ok(()) => true,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => true,
+            Err(Error::WriteBufferFull(_)) => {
+                self.dropped += 1;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The next message.
+    pub fn receive(&mut self) -> Received {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => return Received::Text(text),
+                Ok(Message::Close(_)) => return Received::Closed,
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Received::Nothing;
+                }
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Received::Closed,
+                Err(_) => return Received::Broken,
+            }
+        }
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self) {
+        // What cannot be written now is tried again when the socket is writable.
+        let _ = self.socket.flush();
+    }
+
+    /// Closes in order.
+    pub fn close(&mut self) {
+        let _ = self.socket.close(None);
+        let _ = self.socket.flush();
+    }
+
+    /// Messages dropped because the agent does not read.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// What to poll.
+    pub fn source(&mut self) -> &mut dyn Source {
+        match self.socket.get_mut() {
+            Stream::Plain(stream) => stream,
+            Stream::ClientTls(stream) => &mut stream.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::ClientTls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(buffer),
+            // rustls takes nothing once its own buffer is full and says so with 0, which would read
+            // as a broken stream.
+            Self::ClientTls(stream) => match stream.write(buffer) {
+                Ok(0) if !buffer.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+                outcome => outcome,
+            },
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::ClientTls(stream) => stream.flush(),
+        }
+    }
+}

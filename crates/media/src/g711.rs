@@ -1,0 +1,134 @@
+//! G.711 (ITU-T G.711) and the direct conversion between its two laws.
+
+use std::sync::LazyLock;
+
+use trunkline_sdp::Codec;
+
+/// One µ-law byte as a 16-bit sample.
+#[must_use]
+pub const fn ulaw_to_linear(byte: u8) -> i16 {
+    let byte = !byte;
+    let exponent = (byte >> 4) & 7;
+    let magnitude = ((((byte & 0x0f) as i16) << 3) + 0x84) << exponent;
+    let sample = magnitude - 0x84;
+    if byte & 0x80 == 0 { sample } else { -sample }
+}
+
+/// A 16-bit sample as µ-law.
+#[must_use]
+pub const fn linear_to_ulaw(sample: i16) -> u8 {
+    let sign = if sample < 0 { 0x80 } else { 0 };
+    let mut magnitude = (sample as i32).abs();
+    if magnitude > 32_635 {
+        magnitude = 32_635;
+    }
+    magnitude += 0x84;
+    let exponent = 31 - magnitude.leading_zeros() as i32 - 7;
+    let mantissa = (magnitude >> (exponent + 3)) & 0x0f;
+    !(sign | ((exponent << 4) as u8) | mantissa as u8)
+}
+
+/// One A-law byte as a 16-bit sample.
+#[must_use]
+pub const fn alaw_to_linear(byte: u8) -> i16 {
+    let byte = byte ^ 0x55;
+    let exponent = (byte >> 4) & 7;
+    let mantissa = ((byte & 0x0f) as i16) << 4;
+    let sample = match exponent {
+        0 => mantissa + 8,
+        1 => mantissa + 0x108,
+        _ => (mantissa + 0x108) << (exponent - 1),
+    };
+    if byte & 0x80 == 0 { -sample } else { sample }
+}
+
+/// A 16-bit sample as A-law.
+#[must_use]
+pub const fn linear_to_alaw(sample: i16) -> u8 {
+    let sign = if sample < 0 { 0 } else { 0x80 };
+    let mut magnitude = if sample < 0 {
+        !(sample as i32)
+    } else {
+        sample as i32
+    };
+    if magnitude > 32_767 {
+        magnitude = 32_767;
+    }
+    let byte = if magnitude < 256 {
+        magnitude >> 4
+    } else {
+        let exponent = 31 - magnitude.leading_zeros() as i32 - 7;
+        (exponent << 4) | ((magnitude >> (exponent + 3)) & 0x0f)
+    };
+    (sign | byte as u8) ^ 0x55
+}
+
+/// The byte that is silence.
+#[must_use]
+pub const fn silence(codec: Codec) -> u8 {
+    match codec {
+        Codec::Pcmu => 0xff,
+        Codec::Pcma => 0xd5,
+    }
+}
+
+static TO_ALAW: LazyLock<[u8; 256]> =
+    LazyLock::new(|| std::array::from_fn(|byte| linear_to_alaw(ulaw_to_linear(byte as u8))));
+static TO_ULAW: LazyLock<[u8; 256]> =
+    LazyLock::new(|| std::array::from_fn(|byte| linear_to_ulaw(alaw_to_linear(byte as u8))));
+
+/// Converts audio in place from one law to the other.
+pub fn transcode(audio: &mut [u8], from: Codec, to: Codec) {
+    let table = match (from, to) {
+        (Codec::Pcmu, Codec::Pcma) => &*TO_ALAW,
+        (Codec::Pcma, Codec::Pcmu) => &*TO_ULAW,
+        (Codec::Pcmu, Codec::Pcmu) | (Codec::Pcma, Codec::Pcma) => return,
+    };
+    for byte in audio {
+        *byte = table[usize::from(*byte)];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_survives_a_round_trip() {
+        for byte in 0..=255u8 {
+            // 0x7f is µ-law's second zero.
+            if byte != 0x7f {
+                assert_eq!(
+                    linear_to_ulaw(ulaw_to_linear(byte)),
+                    byte,
+                    "µ-law {byte:#x}"
+                );
+            }
+            assert_eq!(
+                linear_to_alaw(alaw_to_linear(byte)),
+                byte,
+                "A-law {byte:#x}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_laws_agree_with_the_recommendation() {
+        assert_eq!(
+            (
+                ulaw_to_linear(0x00),
+                ulaw_to_linear(0x80),
+                ulaw_to_linear(0xff)
+            ),
+            (-32_124, 32_124, 0)
+        );
+        assert_eq!(
+            (
+                alaw_to_linear(0xaa),
+                alaw_to_linear(0x2a),
+                alaw_to_linear(0xd5)
+            ),
+            (32_256, -32_256, 8)
+        );
+    }
+}

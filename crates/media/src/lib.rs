@@ -1,0 +1,33 @@
+//! Media: rooms with their participants, the caller's RTP leg, playout and telephone events.
+//!
+//! A few threads, each owning its ports, its rooms and its agents' sockets; nothing on them takes a
+//! lock or, in the steady state, allocates for a packet.
+//!
+//! ```text
+//! commands ─▶ Pool ─▶ worker thread: poll ─▶ RtpLeg ─▶ Receiver (order, digits) ─▶ Participant
+//! reports  ◀─ sink ◀──────────────────────── RtpLeg ◀─ Playout (paced, marks) ◀─── Participant
+//! ```
+
+mod events;
+mod g711;
+mod leg;
+mod participant;
+mod playout;
+mod pool;
+mod ports;
+mod quality;
+mod receiver;
+mod room;
+mod rtp_packet;
+mod worker;
+
+pub use events::DigitReader;
+pub use g711::{
+    alaw_to_linear, linear_to_alaw, linear_to_ulaw, silence, transcode, ulaw_to_linear,
+};
+pub use participant::{Frame, Participant, Readiness, RoomIo};
+pub use playout::{MAX_QUEUED_BYTES, Playout};
+pub use pool::{Pool, PoolConfig, Report};
+pub use quality::Quality;
+pub use receiver::Receiver;
+pub use rtp_packet::{RtpHeader, write_rtp};

@@ -1,0 +1,163 @@
+//! The room contract: what a member of a room is, what it hears, what it can do.
+//!
+//! A room has the caller's RTP leg and an agent; later mixing, recording, LiveKit peers and
+//! supervisors come in through the same trait. A participant lives on the room's media thread: its
+//! methods are called one at a time, must not block, and should not allocate for a frame. It may
+//! bring one non-blocking socket, which the thread polls for it.
+//!
+//! Order of calls: `start` once, when the call is answered; then `hear`, `digit`, `reached`, `fill`
+//! and `ready` in any order; `leave` once, when the room closes. After it has told
+//! [`RoomIo::leave_when_played`] or [`RoomIo::lost`] it hears no more.
+
+use std::time::Instant;
+
+use mio::event::Source;
+use trunkline_sdp::Codec;
+use trunkline_sdp::media::RoomEvent;
+
+use crate::leg::RtpLeg;
+use crate::playout::Playout;
+
+/// A frame of audio in order.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// Encoded audio, as long as the caller's packets are.
+    pub payload: &'a [u8],
+    /// Its codec: the one that [`Participant::codec`] asks for, else the leg's.
+    pub codec: Codec,
+    /// The frame stands for one that never came.
+    pub lost: bool,
+}
+
+/// What a socket is ready for.
+#[derive(Debug, Clone, Copy)]
+pub struct Readiness {
+    /// There is something to read, or the other side has closed.
+    pub readable: bool,
+    /// There is room to write.
+    pub writable: bool,
+}
+
+/// A member of a room beside the caller's leg.
+pub trait Participant: Send {
+    /// The codec it speaks and wants to hear; `None` for whatever the leg has.
+    fn codec(&self) -> Option<Codec> {
+        None
+    }
+
+    /// Whether what it plays is paced by the room's clock. One that only forwards is not.
+    fn is_paced(&self) -> bool {
+        true
+    }
+
+    /// The call is answered.
+    fn start(&mut self, room: &mut RoomIo<'_>);
+
+    /// The caller said something.
+    fn hear(&mut self, frame: Frame<'_>, room: &mut RoomIo<'_>);
+
+    /// The caller pressed a key.
+    fn digit(&mut self, _digit: char, _room: &mut RoomIo<'_>) {}
+
+    /// A mark of its own was played or cleared.
+    fn reached(&mut self, _mark: u64, _room: &mut RoomIo<'_>) {}
+
+    /// The queue is empty and a packet is due.
+    fn fill(&mut self, _room: &mut RoomIo<'_>) {}
+
+    /// The socket to poll.
+    fn socket(&mut self) -> Option<&mut dyn Source> {
+        None
+    }
+
+    /// Its socket is ready.
+    fn ready(&mut self, _readiness: Readiness, _room: &mut RoomIo<'_>) {}
+
+    /// The room closes.
+    fn leave(&mut self) {}
+}
+
+/// What a participant can do to its room.
+pub struct RoomIo<'a> {
+    pub(crate) leg: &'a mut RtpLeg,
+    pub(crate) playout: &'a mut Playout,
+    pub(crate) outcome: &'a mut Outcome,
+    pub(crate) again: &'a mut bool,
+    /// The time of this wake-up.
+    pub now: Instant,
+}
+
+/// How a participant wants to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Outcome {
+    #[default]
+    Stays,
+    LeavesWhenPlayed {
+        /// `None` for as long as it takes.
+        until: Option<Instant>,
+    },
+    Gone(RoomEvent),
+}
+
+/// Longest play-out after an agent left.
+const MAX_PLAY_OUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+impl RoomIo<'_> {
+    /// Sends a frame to the caller at once, past the queue.
+    pub fn forward(&mut self, payload: &[u8]) {
+        self.leg.forward(payload);
+    }
+
+    /// Queues audio in the participant's codec.
+    pub fn play(&mut self, audio: &[u8]) {
+        self.playout.push(audio, self.now);
+    }
+
+    /// Sets a mark behind what is queued; false where it is reached already.
+    pub fn mark(&mut self, id: u64) -> bool {
+        self.playout.mark(id)
+    }
+
+    /// Throws the queue away.
+    pub fn clear(&mut self) {
+        self.playout.clear();
+    }
+
+    /// Leaves once what is queued was played, at most 10 s from now.
+    pub fn leave_when_played(&mut self) {
+        if *self.outcome == Outcome::Stays {
+            *self.outcome = Outcome::LeavesWhenPlayed {
+                until: Some(self.now + MAX_PLAY_OUT),
+            };
+        }
+    }
+
+    /// Leaves once all that is queued was played, however long that takes.
+    pub fn leave_after_queue(&mut self) {
+        if *self.outcome == Outcome::Stays {
+            *self.outcome = Outcome::LeavesWhenPlayed { until: None };
+        }
+    }
+
+    /// There was more to read than one turn allows; `ready` is called again.
+    pub fn read_again(&mut self) {
+        *self.again = true;
+    }
+
+    /// The participant's connection broke.
+    pub fn lost(&mut self) {
+        *self.outcome = Outcome::Gone(RoomEvent::AgentLost);
+    }
+
+    /// The packet time towards the caller, in milliseconds.
+    #[must_use]
+    pub const fn ptime(&self) -> u32 {
+        self.leg.ptime()
+    }
+
+    /// The leg's codec.
+    #[must_use]
+    pub const fn leg_codec(&self) -> Codec {
+        self.leg.codec()
+    }
+}

@@ -1,0 +1,153 @@
+//! The media threads, as the rest of the daemon sees them: commands in, reports out.
+
+use std::collections::{BinaryHeap, HashMap};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use mio::{Poll, Waker};
+use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
+
+use crate::participant::Participant;
+use crate::ports::Ports;
+use crate::worker::{Command, Sink, Worker, wake_token};
+
+/// What the threads are told once.
+#[derive(Debug, Clone)]
+pub struct PoolConfig {
+    /// Number of threads.
+    pub threads: usize,
+    /// Addresses to open ports on; the first of the caller's family is taken.
+    pub addresses: Vec<IpAddr>,
+    /// Port range.
+    pub ports: RangeInclusive<u16>,
+    /// How long a caller may be silent.
+    pub no_media: Duration,
+}
+
+/// What a thread reports.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// A room is open at that address, or no port was free.
+    Opened(u64, Option<SocketAddr>),
+    /// Something happened in a room.
+    Room(u64, RoomEvent),
+    /// A room is closed.
+    Closed(u64, MediaStats),
+}
+
+struct Thread {
+    commands: Sender<Command>,
+    waker: Arc<Waker>,
+}
+
+/// The media threads. They end when this is dropped.
+pub struct Pool {
+    threads: Vec<Thread>,
+    addresses: Vec<IpAddr>,
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for thread in &self.threads {
+            thread.send(Command::Stop);
+        }
+    }
+}
+
+impl Thread {
+    fn send(&self, command: Command) {
+        if self.commands.send(command).is_ok()
+            && let Err(error) = self.waker.wake()
+        {
+            tracing::error!(%error, "a media thread cannot be woken");
+        }
+    }
+}
+
+impl Pool {
+    /// Starts the threads. `sink` is called on them and must not block.
+    ///
+    /// # Errors
+    /// Where the system gives no poll or no thread.
+    pub fn start(
+        config: &PoolConfig,
+        sink: impl Fn(Report) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let sink: Sink = Arc::new(sink);
+        let mut threads = Vec::new();
+        for index in 0..config.threads {
+            let poll = Poll::new()?;
+            let waker = Arc::new(Waker::new(poll.registry(), wake_token())?);
+            let (commands, receiver) = channel();
+            let worker = Worker {
+                poll,
+                commands: receiver,
+                sink: Arc::clone(&sink),
+                ports: Ports::share(&config.ports, index, config.threads),
+                no_media: config.no_media,
+                rooms: Vec::new(),
+                free: Vec::new(),
+                by_call: HashMap::new(),
+                ticks: BinaryHeap::new(),
+                epoch: Instant::now(),
+                next_slow: None,
+                unread: Vec::new(),
+            };
+            std::thread::Builder::new()
+                .name(format!("media-{index}"))
+                .spawn(|| worker.run())?;
+            threads.push(Thread { commands, waker });
+        }
+        Ok(Self {
+            threads,
+            addresses: config.addresses.clone(),
+        })
+    }
+
+    /// Opens a room. `near` is our address on the caller's signalling flow; it is what the caller is
+    /// told where the ports listen on every address. Answered by [`Report::Opened`].
+    pub fn open(&self, call: u64, near: IpAddr, spec: Option<MediaSpec>, seed: u64) {
+        let fits = |address: &&IpAddr| address.is_ipv4() == near.is_ipv4();
+        let bind = self.addresses.iter().find(fits).copied().unwrap_or(near);
+        let told = if bind.is_unspecified() { near } else { bind };
+        self.send(
+            call,
+            Command::Open {
+                call,
+                bind,
+                told,
+                spec,
+                seed,
+            },
+        );
+    }
+
+    /// New terms for the caller's leg.
+    pub fn update(&self, call: u64, spec: MediaSpec) {
+        self.send(call, Command::Update(call, spec));
+    }
+
+    /// Brings an agent into a room; where the room is gone it leaves at once.
+    pub fn join(&self, call: u64, agent: Box<dyn Participant>) {
+        self.send(call, Command::Join(call, agent));
+    }
+
+    /// The call is answered.
+    pub fn begin(&self, call: u64) {
+        self.send(call, Command::Start(call));
+    }
+
+    /// Closes a room. Answered by [`Report::Closed`], also where there is none.
+    pub fn close(&self, call: u64) {
+        self.send(call, Command::Close(call));
+    }
+
+    fn send(&self, call: u64, command: Command) {
+        let index = usize::try_from(call).unwrap_or(0) % self.threads.len();
+        self.threads[index].send(command);
+    }
+}
