@@ -1,0 +1,193 @@
+//! SIP transport (RFC 3261 §18): UDP, TCP and TLS sockets, framing, flows, the flood guard.
+//!
+//! ```text
+//! sockets ─▶ guard ─▶ reader / Framer ─▶ sink(Received)
+//! sockets ◀───────────────────────────── Transport::send(Transmit)
+//! ```
+//! Everything that arrives is handed to one sink; everything that leaves is found a socket by its
+//! flow, or a new connection where the flow's is gone.
+
+mod connections;
+mod guard;
+mod tls;
+mod udp;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use trunkline_sip::{Flow, Hop, Host, Message, Target, Transmit, Transport as Kind};
+
+use connections::Connections;
+pub use guard::{Guard, GuardLimits};
+pub use tls::{LiveTls, TlsError, TlsFiles};
+use udp::UdpListener;
+
+/// What the transport hands up.
+#[derive(Debug)]
+pub enum Received {
+    /// A message and the flow it came by.
+    Message(Box<Message>, Flow),
+    /// A connection is gone.
+    ConnectionLost(u64),
+}
+
+/// Where it hands it; called on the async edge, must not block.
+pub type Sink = Arc<dyn Fn(Received) + Send + Sync>;
+
+/// Listeners to open.
+#[derive(Clone)]
+pub struct Listen {
+    /// UDP, TCP or TLS.
+    pub kind: Kind,
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+}
+
+/// The sockets of a node.
+pub struct Transport {
+    udp: Vec<Arc<UdpListener>>,
+    connections: Arc<Connections>,
+    local: Vec<(Kind, SocketAddr)>,
+}
+
+impl Transport {
+    /// Opens every listener and starts reading.
+    ///
+    /// # Errors
+    /// Where an address cannot be bound, with the address in the message.
+    pub fn bind(
+        listeners: &[Listen],
+        tls: Option<Arc<LiveTls>>,
+        guard: Arc<Guard>,
+        sink: Sink,
+    ) -> io::Result<Arc<Self>> {
+        let connections = Arc::new(Connections::new(tls, Arc::clone(&guard), Arc::clone(&sink)));
+        let mut udp = Vec::new();
+        let mut local = Vec::new();
+        for listen in listeners {
+            let named = |error: io::Error| {
+                io::Error::new(
+                    error.kind(),
+                    format!("{} {}: {error}", listen.kind, listen.address),
+                )
+            };
+            let bound = match listen.kind {
+                Kind::Udp => {
+                    let listener = Arc::new(UdpListener::bind(listen.address).map_err(named)?);
+                    let bound = listener.local();
+                    udp.push(Arc::clone(&listener));
+                    tokio::spawn(udp::receive(
+                        listener,
+                        Arc::clone(&guard),
+                        Arc::clone(&sink),
+                    ));
+                    bound
+                }
+                kind => connections.listen(kind, listen.address).map_err(named)?,
+            };
+            local.push((listen.kind, bound));
+        }
+        Ok(Arc::new(Self {
+            udp,
+            connections,
+            local,
+        }))
+    }
+
+    /// The listeners with the ports that they got.
+    #[must_use]
+    pub fn local(&self) -> &[(Kind, SocketAddr)] {
+        &self.local
+    }
+
+    /// Sends. Failures are logged; what is lost is sent again by its transaction or told by
+    /// [`Received::ConnectionLost`].
+    pub fn send(&self, transmit: Transmit) {
+        match transmit.target {
+            Target::Flow { flow, .. } if flow.transport == Kind::Udp => {
+                self.send_udp(flow, transmit.payload)
+            }
+            Target::Flow { flow, fallback } => {
+                self.connections.send(flow, fallback, transmit.payload)
+            }
+            Target::Hop(hop) => self.send_hop(hop, transmit.payload),
+        }
+    }
+
+    /// A UDP flow to a peer, with the local address that the system routes it by.
+    ///
+    /// # Errors
+    /// Where there is no UDP listener of that family, or no route.
+    pub fn udp_flow(&self, remote: SocketAddr) -> io::Result<Flow> {
+        let none = || {
+            io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                "no UDP listener of that family",
+            )
+        };
+        let listener = self
+            .udp
+            .iter()
+            .find(|l| l.local().is_ipv4() == remote.is_ipv4())
+            .ok_or_else(none)?;
+        let mut local = listener.local();
+        if local.ip().is_unspecified() {
+            local.set_ip(route_to(remote)?);
+        }
+        Ok(Flow {
+            transport: Kind::Udp,
+            local,
+            remote,
+            connection: None,
+        })
+    }
+
+    /// Opens a connection to a peer.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub async fn connect(&self, kind: Kind, remote: SocketAddr, name: &str) -> io::Result<Flow> {
+        self.connections.connect(kind, remote, name).await
+    }
+
+    fn send_udp(&self, flow: Flow, payload: bytes::Bytes) {
+        let listener = self.udp.iter().find(|listener| listener.owns(flow.local));
+        match listener.or(self.udp.first()) {
+            Some(listener) => listener.send(flow, payload),
+            None => tracing::warn!("a UDP message has no socket to leave by"),
+        }
+    }
+
+    fn send_hop(&self, hop: Hop, payload: bytes::Bytes) {
+        let kind = hop.transport.unwrap_or(Kind::Udp);
+        let Host::IpAddr(ip) = hop.host else {
+            self.connections.send_to_name(hop, payload);
+            return;
+        };
+        let remote = SocketAddr::new(
+            ip,
+            hop.port
+                .unwrap_or(if kind == Kind::Tls { 5061 } else { 5060 }),
+        );
+        if kind != Kind::Udp {
+            return self.connections.send_to_name(hop, payload);
+        }
+        match self.udp_flow(remote) {
+            Ok(flow) => self.send_udp(flow, payload),
+            Err(error) => tracing::warn!(%error, %remote, "a message cannot be sent"),
+        }
+    }
+}
+
+/// The local address from which the system would reach `remote`.
+fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
+    let any: SocketAddr = if remote.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        ([0u16; 8], 0).into()
+    };
+    let probe = std::net::UdpSocket::bind(any)?;
+    probe.connect(remote)?;
+    Ok(probe.local_addr()?.ip())
+}
