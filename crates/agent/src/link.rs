@@ -92,6 +92,18 @@ impl Link {
         }
     }
 
+    /// Whether an idle socket is still open. An agent has nothing to say before its call begins; if
+    /// it says something, that is lost.
+    pub fn is_open(&mut self) -> bool {
+        loop {
+            match self.receive() {
+                Received::Nothing => return true,
+                Received::Text(_) => {}
+                Received::Closed | Received::Broken => return false,
+            }
+        }
+    }
+
     /// Writes what waits.
     pub fn flush(&mut self) {
         // What cannot be written now is tried again when the socket is writable.

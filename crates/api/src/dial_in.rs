@@ -1,0 +1,61 @@
+//! Agents behind NAT open their own WebSocket (RFC 6455 §4.2): the handshake is answered here, then
+//! the socket leaves HTTP.
+
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade::downcast;
+use tokio::net::TcpStream;
+use tungstenite::handshake::derive_accept_key;
+
+use crate::{Problem, Shared, bearer};
+
+pub(crate) async fn connect(
+    State(backend): State<Shared>,
+    Path(agent): Path<String>,
+    request: Request,
+) -> Response {
+    let headers = request.headers();
+    if !bearer(headers).is_some_and(|secret| backend.may_dial_in(&agent, secret)) {
+        let detail = "no agent of that name dials in with that secret";
+        return Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
+    }
+    let holds = |name, word: &str| {
+        let value = headers
+            .get(name)
+            .and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+        value.is_some_and(|value| {
+            value
+                .split(',')
+                .any(|part| part.trim().eq_ignore_ascii_case(word))
+        })
+    };
+    let key = headers
+        .get("sec-websocket-key")
+        .map(|key| key.as_bytes().to_vec());
+    let version = holds("sec-websocket-version", "13");
+    let upgrade = holds(header::CONNECTION.as_str(), "upgrade")
+        && holds(header::UPGRADE.as_str(), "websocket");
+    let (Some(key), true, true) = (key, version, upgrade) else {
+        let detail = "open a WebSocket here";
+        return Problem::new(StatusCode::UPGRADE_REQUIRED, "websocket_wanted", detail)
+            .into_response();
+    };
+    let accept = derive_accept_key(&key);
+    tokio::spawn(async move {
+        let Ok(upgraded) = hyper::upgrade::on(request).await else {
+            return;
+        };
+        match downcast::<TokioIo<TcpStream>>(upgraded) {
+            Ok(parts) => backend.dial_in(&agent, parts.io.into_inner(), parts.read_buf.to_vec()),
+            Err(_) => tracing::error!("a dial-in socket is no TCP stream"),
+        }
+    });
+    let fields = [
+        (header::CONNECTION.as_str(), "Upgrade"),
+        (header::UPGRADE.as_str(), "websocket"),
+        ("sec-websocket-accept", accept.as_str()),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, fields).into_response()
+}

@@ -1,0 +1,165 @@
+//! The HTTP side of the daemon (RFC 9110; problems by RFC 9457).
+//!
+//! | path | what |
+//! |---|---|
+//! | `GET /healthz` | the process runs |
+//! | `GET /readyz` | it takes new calls; 503 while draining |
+//! | `GET /metrics` | Prometheus |
+//! | `POST /v1/config/reload` | read the tables again |
+//! | `GET /v1/agents/{name}/connect` | an agent opens its own WebSocket |
+//! | `POST /2010-04-01/Accounts/{ac}/Calls/{ca}.json` | `Status=completed` ends a call, as Twilio's API does |
+//!
+//! The crate knows HTTP only; what is asked for is done by the [`Backend`].
+
+mod dial_in;
+mod problem;
+mod twilio;
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::net::{TcpListener, TcpStream};
+
+pub use problem::Problem;
+
+/// What the daemon does for its HTTP users.
+pub trait Backend: Send + Sync + 'static {
+    /// Whether new calls are taken.
+    fn is_ready(&self) -> bool;
+    /// The metrics page.
+    fn metrics(&self) -> String;
+    /// Reads the tables again: what changed, or every problem.
+    ///
+    /// # Errors
+    /// The problems, a line each; nothing was changed.
+    fn reload(&self) -> Result<Vec<String>, Vec<String>>;
+    /// Ends the call with that `CA…` identifier, if `password` may.
+    ///
+    /// # Errors
+    /// Where there is no such call, or the password is wrong.
+    fn complete_call(&self, call_sid: &str, password: Option<&str>) -> Result<(), CompleteError>;
+    /// Whether an agent of that name dials in and shows that secret.
+    fn may_dial_in(&self, agent: &str, secret: &str) -> bool;
+    /// Takes over an agent's socket, its handshake answered, with the bytes read behind it.
+    fn dial_in(&self, agent: &str, stream: TcpStream, unread: Vec<u8>);
+    /// The token that operators show, where one is configured.
+    fn token(&self) -> Option<&str>;
+}
+
+/// Why a call was not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompleteError {
+    /// No such call.
+    NotFound,
+    /// The password is wrong.
+    Unauthorized,
+}
+
+type Shared = Arc<dyn Backend>;
+
+/// Longest request body.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Serves HTTP until `stop` is done.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    backend: Arc<dyn Backend>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/v1/config/reload", post(reload))
+        .route_layer(middleware::from_fn_with_state(
+            Arc::clone(&backend),
+            authorize,
+        ));
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/v1/agents/{name}/connect", get(dial_in::connect))
+        .route(
+            "/2010-04-01/Accounts/{account}/Calls/{call}",
+            post(twilio::update_call),
+        )
+        .merge(guarded)
+        .fallback(|| async {
+            Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path")
+        })
+        .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
+        .with_state(backend);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop)
+        .await
+}
+
+async fn authorize(State(backend): State<Shared>, request: Request, next: Next) -> Response {
+    match backend.token() {
+        Some(token) if !bearer(request.headers()).is_some_and(|shown| same(shown, token)) => {
+            Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "show the API token as a bearer",
+            )
+            .into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+async fn ready(State(backend): State<Shared>) -> Response {
+    if backend.is_ready() {
+        return "ready\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
+}
+
+async fn metrics(State(backend): State<Shared>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], backend.metrics()).into_response()
+}
+
+async fn reload(State(backend): State<Shared>) -> Response {
+    let outcome = tokio::task::spawn_blocking(move || backend.reload()).await;
+    match outcome {
+        Ok(Ok(changes)) => axum::Json(serde_json::json!({ "changes": changes })).into_response(),
+        Ok(Err(problems)) => {
+            let detail = "the tables have errors; the old ones stay in force";
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_table", detail)
+                .with_errors(problems)
+                .into_response()
+        }
+        Err(_) => Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the reload failed",
+        )
+        .into_response(),
+    }
+}
+
+/// The bearer token of a request.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
+}
+
+/// Compares secrets without telling by the time how much of them fits.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len()
+        && a.bytes()
+            .zip(b.bytes())
+            .fold(0, |all, (x, y)| all | (x ^ y))
+            == 0
+}

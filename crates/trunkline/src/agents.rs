@@ -1,0 +1,176 @@
+//! Bringing agents into rooms: built-in ones at once, the others by dialling or from the sockets
+//! that they opened themselves.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dashmap::DashMap;
+use tokio::net::TcpStream;
+use trunkline_agent::twilio::TwilioAgent;
+use trunkline_agent::{Announce, Dialer, Echo, Link, Prompt, Sids, Silence, Tone, accept_dial_in};
+use trunkline_call::{AgentRequest, CallHandle};
+use trunkline_media::{Participant, Pool};
+use trunkline_routing::{Builtin, Connect, RouteTable};
+
+use crate::metrics::Metrics;
+
+/// Idle sockets kept of one dial-in agent.
+const MAX_IDLE: usize = 4096;
+
+/// Reaches agents.
+pub(crate) struct Agents {
+    pub(crate) node: String,
+    pub(crate) dialer: Dialer,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Audio files by their path in the tables.
+    prompts: DashMap<String, Prompt>,
+    idle: DashMap<String, VecDeque<Link>>,
+    folder: PathBuf,
+}
+
+impl Agents {
+    pub(crate) fn new(
+        node: &str,
+        dialer: Dialer,
+        pool: Arc<Pool>,
+        metrics: Arc<Metrics>,
+        folder: PathBuf,
+    ) -> Self {
+        let node = node.to_owned();
+        Self {
+            node,
+            dialer,
+            pool,
+            metrics,
+            prompts: DashMap::new(),
+            idle: DashMap::new(),
+            folder,
+        }
+    }
+
+    /// Reads the audio files that a table names; a problem a line.
+    pub(crate) fn load_prompts(&self, table: &RouteTable) -> Vec<String> {
+        let mut problems = Vec::new();
+        for agent in table.agents.values() {
+            if let Connect::Builtin(Builtin::Announce(file)) = &agent.connect {
+                match Prompt::load(&self.folder.join(file)) {
+                    Ok(prompt) => {
+                        self.prompts.insert(file.clone(), prompt);
+                    }
+                    Err(error) => problems.push(format!("agent {:?}: {file}: {error}", agent.name)),
+                }
+            }
+        }
+        problems
+    }
+
+    /// Brings an agent into a room and tells `done`.
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        call: CallHandle,
+        request: AgentRequest,
+        done: impl FnOnce(Result<(), String>) + Send + 'static,
+    ) {
+        match &request.agent.connect {
+            Connect::Builtin(builtin) => done(
+                self.builtin(builtin)
+                    .map(|agent| self.pool.join(call.0, agent)),
+            ),
+            Connect::Urls(_) => {
+                let this = Arc::clone(self);
+                tokio::spawn(async move {
+                    let outcome = this.dial(call, &request).await;
+                    done(outcome);
+                });
+            }
+            Connect::DialIn => {
+                let outcome = match self.take_idle(&request.agent.name) {
+                    Some(link) => {
+                        self.join(call, link, request);
+                        Ok(())
+                    }
+                    None => Err("no socket of the agent is idle".to_owned()),
+                };
+                done(outcome);
+            }
+        }
+    }
+
+    /// Keeps a socket that an agent opened.
+    pub(crate) fn offer(&self, agent: &str, stream: TcpStream, unread: Vec<u8>) {
+        match accept_dial_in(stream, unread) {
+            Ok(link) => {
+                let mut idle = self.idle.entry(agent.to_owned()).or_default();
+                if idle.len() < MAX_IDLE {
+                    idle.push_back(link);
+                }
+            }
+            Err(error) => tracing::warn!(agent, %error, "a dial-in socket was lost"),
+        }
+    }
+
+    fn builtin(&self, builtin: &Builtin) -> Result<Box<dyn Participant>, String> {
+        Ok(match builtin {
+            Builtin::Echo => Box::new(Echo),
+            Builtin::Tone => Box::new(Tone::default()),
+            Builtin::Silence => Box::new(Silence),
+            Builtin::NotInService => Box::new(Announce::new(Prompt::not_in_service())),
+            Builtin::Announce(file) => match self.prompts.get(file) {
+                Some(prompt) => Box::new(Announce::new(prompt.clone())),
+                None => {
+                    return Err(format!(
+                        "{file} could not be read when the tables were loaded"
+                    ));
+                }
+            },
+        })
+    }
+
+    /// Tries the agent's addresses in their order.
+    async fn dial(&self, call: CallHandle, request: &AgentRequest) -> Result<(), String> {
+        let agent = &request.agent;
+        let Connect::Urls(urls) = &agent.connect else {
+            return Err("no address".to_owned());
+        };
+        let secret = agent.secret.as_ref().map(|secret| secret.reveal().as_str());
+        let mut problems = Vec::new();
+        let started = Instant::now();
+        for url in urls {
+            match self.dialer.dial(url, secret, agent.connect_timeout).await {
+                Ok(link) => {
+                    self.metrics.agent_connected(started.elapsed());
+                    self.join(call, link, request.clone());
+                    return Ok(());
+                }
+                Err(error) => problems.push(format!("{url}: {error}")),
+            }
+        }
+        Err(format!(
+            "agent {} cannot be reached: {}",
+            agent.name,
+            problems.join("; ")
+        ))
+    }
+
+    fn join(&self, call: CallHandle, link: Link, request: AgentRequest) {
+        let sids = Sids::of(&self.node, &request.call_id);
+        self.pool.join(
+            call.0,
+            Box::new(TwilioAgent::new(link, sids, request.parameters)),
+        );
+    }
+
+    /// The oldest idle socket that is still open.
+    fn take_idle(&self, agent: &str) -> Option<Link> {
+        let mut idle = self.idle.get_mut(agent)?;
+        while let Some(mut link) = idle.pop_front() {
+            if link.is_open() {
+                return Some(link);
+            }
+        }
+        None
+    }
+}
