@@ -14,10 +14,9 @@ mod setup;
 mod teardown;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_routing::{Caller, Number, Route, Trunk};
+use trunkline_routing::{Caller, Route, Trunk};
 use trunkline_sdp::{Codec, Description, LocalMedia, Selection};
 use trunkline_signalling::dialog::{Cx, Leg, LegEvent};
 use trunkline_signalling::{ClientId, Mono, Now};
@@ -53,7 +52,7 @@ struct Ending {
 
 /// One call.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     handle: CallHandle,
     id: String,
     dialog_key: String,
@@ -125,12 +124,6 @@ impl Call {
 
     pub(crate) fn owns(&self, request: &Request) -> bool {
         self.leg.dialog().owns(request)
-    }
-
-    /// The number that was called.
-    #[must_use]
-    pub fn number(&self) -> &Arc<Number> {
-        &self.route.number
     }
 
     /// Whether the record is written and the dialog needs nothing more.

@@ -17,6 +17,7 @@ mod table;
 pub use caller::{Called, Caller, called_number};
 pub use decide::{Decision, InboundCall, Route, Steps, decide};
 pub use e164::{E164, NumberPattern};
+pub use ipnet::IpNet;
 pub use load::{Source, load};
 pub use node::{
     ListenAddress, MediaSettings, Node, NodeError, SipSettings, TlsSettings, UnknownPeers,
