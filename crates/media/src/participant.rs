@@ -62,7 +62,7 @@ pub trait Participant: Send {
     /// A mark of its own was played or cleared.
     fn reached(&mut self, _mark: u64, _room: &mut RoomIo<'_>) {}
 
-    /// The queue is empty and a packet is due.
+    /// A packet is due and the queue holds less than one.
     fn fill(&mut self, _room: &mut RoomIo<'_>) {}
 
     /// The socket to poll.

@@ -145,14 +145,14 @@ impl Room {
             .as_ref()
             .and_then(|agent| agent.codec())
             .unwrap_or(self.leg.codec());
-        let mut said = self.playout.take(packet, silence(codec), now);
-        if !said && self.playout.is_empty() && self.outcome == Outcome::Stays {
+        // Before the queue runs dry in the middle of a packet, who generates audio is asked for more.
+        if self.playout.len() < length && self.outcome == Outcome::Stays {
             let event = self.with_agent(now, |agent, room| agent.fill(room));
             if event.is_some() {
                 return event;
             }
-            said = self.playout.take(packet, silence(codec), now);
         }
+        let said = self.playout.take(packet, silence(codec), now);
         if !said {
             packet.fill(silence(codec));
         }

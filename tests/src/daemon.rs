@@ -1,0 +1,225 @@
+//! The daemon under test, in a folder and on ports of its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest wait for anything that the daemon should log.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running daemon; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    log: Receiver<Value>,
+    /// SIP port, UDP and TCP, on 127.0.0.1.
+    pub sip: u16,
+    /// API port.
+    pub api: u16,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it with these tables.
+    #[must_use]
+    pub fn start(tables: &str) -> Self {
+        Self::start_with(tables, "", "")
+    }
+
+    /// Starts it with these tables and more lines for `[sip]` and `[media]`.
+    #[must_use]
+    pub fn start_with(tables: &str, sip_more: &str, media_more: &str) -> Self {
+        let (sip, api) = (free_port(), free_port());
+        let folder =
+            std::env::temp_dir().join(format!("trunkline-test-{}-{sip}", std::process::id()));
+        std::fs::create_dir_all(folder.join("routes")).expect("a folder for the test");
+        let media = match media_more.contains("ports") {
+            true => String::new(),
+            false => format!(
+                "ports = [{}, {}]\n",
+                20_000 + sip % 200 * 100,
+                20_000 + sip % 200 * 100 + 399
+            ),
+        };
+        let node = format!(
+            "[node]\nname = \"test\"\n[sip]\nlisten = [\"udp:127.0.0.1:{sip}\", \"tcp:127.0.0.1:{sip}\"]\n{sip_more}\n[media]\nlisten_address = \"127.0.0.1\"\n{media}{media_more}\n[api]\nlisten = \"127.0.0.1:{api}\"\n",
+        );
+        std::fs::write(folder.join("trunkline.toml"), node).expect("written");
+        std::fs::write(folder.join("routes/table.toml"), tables).expect("written");
+        let mut child = Command::new(binary())
+            .args([
+                "serve",
+                "--log",
+                "json",
+                "--log-numbers",
+                "--drain-seconds",
+                "3",
+                "--config",
+            ])
+            .arg(folder.join("trunkline.toml"))
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the daemon starts");
+        let log = follow(&mut child);
+        let mut daemon = Self {
+            child,
+            log,
+            sip,
+            api,
+            folder,
+        };
+        daemon.wait_for("listening for the API");
+        daemon
+    }
+
+    /// Waits for a line of the log that holds `text` in its message and gives it.
+    pub fn wait_for(&mut self, text: &str) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let line = self
+                .log
+                .recv_timeout(left)
+                .unwrap_or_else(|_| panic!("the daemon never logged {text:?}"));
+            if line["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(text))
+            {
+                return line;
+            }
+        }
+    }
+
+    /// Waits for a call to end and gives its record.
+    pub fn record(&mut self) -> Value {
+        let ended = self.wait_for("call ended");
+        let id = ended["call"].as_str().expect("a call has an id").to_owned();
+        let file = self.folder.join("data/calls.jsonl");
+        // The log comes before the disk.
+        poll("the record", || {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let line = text.lines().find(|line| line.contains(&id))?;
+            serde_json::from_str(line).ok()
+        })
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
+    }
+
+    /// Waits for its end and gives its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        let child = &mut self.child;
+        poll("the daemon's end", || child.try_wait().ok().flatten()).code()
+    }
+
+    /// Resident memory in bytes.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .unwrap_or_default();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap_or("");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|kib| kib.parse::<u64>().ok())
+            .unwrap_or(0)
+            * 1024
+    }
+
+    /// Open descriptors.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
+    }
+
+    /// Writes the table file.
+    pub fn write_tables(&self, tables: &str) {
+        std::fs::write(self.folder.join("routes/table.toml"), tables).expect("written");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The daemon's program, built beside the tests.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let mut path = std::env::current_exe().expect("a test has a path");
+    while path.file_name().is_some_and(|name| name != "deps") && path.pop() {}
+    let binary = path
+        .parent()
+        .map(|folder| folder.join("trunkline"))
+        .unwrap_or_default();
+    assert!(
+        binary.exists(),
+        "{} is not built; run `cargo xtask test`",
+        binary.display()
+    );
+    binary
+}
+
+/// The folder of the peers' files.
+#[must_use]
+pub fn peer_files() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
+}
+
+/// A port that is free for UDP and TCP.
+#[must_use]
+pub fn free_port() -> u16 {
+    loop {
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = tcp.local_addr().expect("an address").port();
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Looks again and again until there is something: the only way to wait for another program's files
+/// and sockets.
+pub fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    let (_keep, pause) = channel::<()>();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited in vain for {what}");
+        // Nothing ever comes: this is the pause between two looks.
+        let _ = pause.recv_timeout(Duration::from_millis(10));
+    }
+}
+
+fn follow(child: &mut Child) -> Receiver<Value> {
+    let stderr = child.stderr.take().expect("piped");
+    let (sender, log) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    log
+}
