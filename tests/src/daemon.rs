@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -35,16 +36,14 @@ impl Daemon {
     #[must_use]
     pub fn start_with(tables: &str, sip_more: &str, media_more: &str) -> Self {
         let (sip, api) = (free_port(), free_port());
-        let folder =
-            std::env::temp_dir().join(format!("trunkline-test-{}-{sip}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("trunkline-test-{}-{sip}", std::process::id()));
         std::fs::create_dir_all(folder.join("routes")).expect("a folder for the test");
         let media = match media_more.contains("ports") {
             true => String::new(),
-            false => format!(
-                "ports = [{}, {}]\n",
-                20_000 + sip % 200 * 100,
-                20_000 + sip % 200 * 100 + 399
-            ),
+            false => {
+                let (low, high) = media_range();
+                format!("ports = [{low}, {high}]\n")
+            }
         };
         let node = format!(
             "[node]\nname = \"test\"\n[sip]\nlisten = [\"udp:127.0.0.1:{sip}\", \"tcp:127.0.0.1:{sip}\"]\n{sip_more}\n[media]\nlisten_address = \"127.0.0.1\"\n{media}{media_more}\n[api]\nlisten = \"127.0.0.1:{api}\"\n",
@@ -52,28 +51,14 @@ impl Daemon {
         std::fs::write(folder.join("trunkline.toml"), node).expect("written");
         std::fs::write(folder.join("routes/table.toml"), tables).expect("written");
         let mut child = Command::new(binary())
-            .args([
-                "serve",
-                "--log",
-                "json",
-                "--log-numbers",
-                "--drain-seconds",
-                "3",
-                "--config",
-            ])
+            .args(["serve", "--log", "json", "--log-numbers", "--drain-seconds", "3", "--config"])
             .arg(folder.join("trunkline.toml"))
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .expect("the daemon starts");
         let log = follow(&mut child);
-        let mut daemon = Self {
-            child,
-            log,
-            sip,
-            api,
-            folder,
-        };
+        let mut daemon = Self { child, log, sip, api, folder };
         daemon.wait_for("listening for the API");
         daemon
     }
@@ -83,14 +68,9 @@ impl Daemon {
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let line = self
-                .log
-                .recv_timeout(left)
-                .unwrap_or_else(|_| panic!("the daemon never logged {text:?}"));
-            if line["message"]
-                .as_str()
-                .is_some_and(|message| message.contains(text))
-            {
+            let line =
+                self.log.recv_timeout(left).unwrap_or_else(|_| panic!("the daemon never logged {text:?}"));
+            if line["message"].as_str().is_some_and(|message| message.contains(text)) {
                 return line;
             }
         }
@@ -111,9 +91,7 @@ impl Daemon {
 
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([&format!("-{name}"), &self.child.id().to_string()])
-            .status();
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
     }
 
@@ -126,17 +104,9 @@ impl Daemon {
     /// Resident memory in bytes.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .unwrap_or_default();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap_or("");
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|kib| kib.parse::<u64>().ok())
-            .unwrap_or(0)
-            * 1024
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
     }
 
     /// Open descriptors.
@@ -165,15 +135,8 @@ impl Drop for Daemon {
 pub fn binary() -> PathBuf {
     let mut path = std::env::current_exe().expect("a test has a path");
     while path.file_name().is_some_and(|name| name != "deps") && path.pop() {}
-    let binary = path
-        .parent()
-        .map(|folder| folder.join("trunkline"))
-        .unwrap_or_default();
-    assert!(
-        binary.exists(),
-        "{} is not built; run `cargo xtask test`",
-        binary.display()
-    );
+    let binary = path.parent().map(|folder| folder.join("trunkline")).unwrap_or_default();
+    assert!(binary.exists(), "{} is not built; run `cargo xtask test`", binary.display());
     binary
 }
 
@@ -183,16 +146,34 @@ pub fn peer_files() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
-/// A port that is free for UDP and TCP.
+/// Ports below those that the system hands out by itself, so that no other socket takes them between
+/// our look and their use.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(11_000);
+/// Where the media ranges of daemons begin.
+static NEXT_RANGE: AtomicU16 = AtomicU16::new(20_000);
+/// Ports of one daemon's media.
+const RANGE: u16 = 400;
+
+/// An even port that is free for UDP and TCP, and so are the three behind it.
 #[must_use]
 pub fn free_port() -> u16 {
     loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = tcp.local_addr().expect("an address").port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+        let port = NEXT_PORT.fetch_add(4, Ordering::Relaxed);
+        assert!(port < 19_900, "the ports of this test process are used up");
+        let free = |port| {
+            TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok()
+        };
+        if (port..port + 4).all(free) {
             return port;
         }
     }
+}
+
+/// A media range of a daemon's own.
+fn media_range() -> (u16, u16) {
+    let low = NEXT_RANGE.fetch_add(RANGE, Ordering::Relaxed);
+    assert!(low < 32_000, "the media ranges of this test process are used up");
+    (low, low + RANGE - 1)
 }
 
 /// Looks again and again until there is something: the only way to wait for another program's files

@@ -19,18 +19,13 @@ impl Sipp {
     /// A scenario of `tests/peers/sipp` against that port, calling that number.
     #[must_use]
     pub fn new(scenario: &'static str, port: u16, number: &str) -> Self {
-        Self {
-            scenario,
-            port,
-            more: vec!["-s".to_owned(), number.to_owned()],
-        }
+        Self { scenario, port, more: vec!["-s".to_owned(), number.to_owned()] }
     }
 
     /// More arguments.
     #[must_use]
     pub fn with(mut self, arguments: &[&str]) -> Self {
-        self.more
-            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self.more.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         self
     }
 
@@ -56,27 +51,12 @@ impl Sipp {
     fn output(self) -> Output {
         let own = free_port().to_string();
         // SIPp takes this port and the second after it for media.
-        let media = (free_port() & !1).to_string();
+        let media = free_port().to_string();
         let mut command = Command::new("sipp");
         command
             .arg(format!("127.0.0.1:{}", self.port))
-            .args([
-                "-sf",
-                &format!("{}.xml", self.scenario),
-                "-i",
-                "127.0.0.1",
-                "-mi",
-                "127.0.0.1",
-            ])
-            .args([
-                "-p",
-                &own,
-                "-mp",
-                &media,
-                "-nostdin",
-                "-skip_rlimit",
-                "-timeout_error",
-            ])
+            .args(["-sf", &format!("{}.xml", self.scenario), "-i", "127.0.0.1", "-mi", "127.0.0.1"])
+            .args(["-p", &own, "-mp", &media, "-nostdin", "-skip_rlimit", "-timeout_error"])
             .args(&self.more)
             .current_dir(peer_files().join("sipp"))
             .stdin(Stdio::null());
@@ -86,34 +66,22 @@ impl Sipp {
         if !self.more.iter().any(|argument| argument == "-timeout") {
             command.args(["-timeout", "20s"]);
         }
-        command
-            .output()
-            .expect("sipp is installed by `cargo xtask test`")
+        command.output().expect("sipp is installed by `cargo xtask test`")
     }
 }
 
 /// The media end of a SIPp call: runs `uac_rtptool` with `rtp_tool.py` and gives what it heard.
-pub fn call_with_media(
-    port: u16,
-    number: &str,
-    tool: &str,
-    milliseconds: u32,
-    more: &[&str],
-) -> Value {
-    let result =
-        std::env::temp_dir().join(format!("rtp-{}-{}.json", std::process::id(), free_port()));
+pub fn call_with_media(port: u16, number: &str, tool: &str, milliseconds: u32, more: &[&str]) -> Value {
+    let result = std::env::temp_dir().join(format!("rtp-{}-{}.json", std::process::id(), free_port()));
     let tool = format!("{tool} --json {}", result.display());
     let media = free_port().to_string();
     let duration = milliseconds.to_string();
     Sipp::new("uac_rtptool", port, number)
-        .with(&[
-            "-key", "mport", &media, "-key", "tool", &tool, "-d", &duration,
-        ])
+        .with(&["-key", "mport", &media, "-key", "tool", &tool, "-d", &duration])
         .with(more)
         .run();
-    let heard = poll("what rtp_tool heard", || {
-        serde_json::from_str(&std::fs::read_to_string(&result).ok()?).ok()
-    });
+    let heard =
+        poll("what rtp_tool heard", || serde_json::from_str(&std::fs::read_to_string(&result).ok()?).ok());
     let _ = std::fs::remove_file(&result);
     heard
 }
@@ -150,13 +118,8 @@ impl Bot {
             .spawn()
             .expect("Pipecat is installed by `cargo xtask test`");
         let process = Process(child);
-        poll("the bot", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        Self {
-            _process: process,
-            port,
-        }
+        poll("the bot", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        Self { _process: process, port }
     }
 
     /// What the bot heard, a record a call.

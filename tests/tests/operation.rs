@@ -41,10 +41,7 @@ fn health_metrics_and_problems_are_served() {
 #[test]
 fn a_good_table_is_taken_over_and_a_bad_one_changes_nothing() {
     let mut daemon = Daemon::start(TABLES);
-    assert_eq!(
-        Sipp::new("uac_hold", daemon.sip, "+14155550111").code(),
-        Some(1)
-    );
+    assert_eq!(Sipp::new("uac_hold", daemon.sip, "+14155550111").code(), Some(1));
     daemon.write_tables(&TABLES.replace("+14155550100", "+14155550111"));
     daemon.signal("HUP");
     daemon.wait_for("the tables were read again");
@@ -52,10 +49,7 @@ fn a_good_table_is_taken_over_and_a_bad_one_changes_nothing() {
     daemon.write_tables("[[number]]\nnumber = \"1\"\n");
     let (status, body) = http::request(daemon.api, "POST", "/v1/config/reload", "", "");
     assert_eq!(status, 422);
-    assert!(
-        body.contains("is no E.164 number") && body.contains("table.toml:2:10"),
-        "{body}"
-    );
+    assert!(body.contains("is no E.164 number") && body.contains("table.toml:2:10"), "{body}");
     Sipp::new("uac_hold", daemon.sip, "+14155550111").run();
 }
 
@@ -64,30 +58,15 @@ fn a_drain_refuses_new_calls_and_lets_the_others_end() {
     let mut daemon = Daemon::start(TABLES);
     let port = daemon.sip;
     let talking = std::thread::spawn(move || {
-        call_with_media(
-            port,
-            "+14155550100",
-            "--hz 500 --secs 2.5 --expect 500",
-            2800,
-            &[],
-        )
+        call_with_media(port, "+14155550100", "--hz 500 --secs 2.5 --expect 500", 2800, &[])
     });
     trunkline_tests::daemon::poll("the call", || {
-        http::get(daemon.api, "/metrics")
-            .1
-            .contains("trunkline_active_calls 1")
-            .then_some(())
+        http::get(daemon.api, "/metrics").1.contains("trunkline_active_calls 1").then_some(())
     });
     daemon.signal("TERM");
     daemon.wait_for("draining");
-    trunkline_tests::daemon::poll("the drain", || {
-        (http::get(daemon.api, "/readyz").0 == 503).then_some(())
-    });
-    assert_eq!(
-        Sipp::new("uac_hold", daemon.sip, "+14155550100").code(),
-        Some(1),
-        "503"
-    );
+    trunkline_tests::daemon::poll("the drain", || (http::get(daemon.api, "/readyz").0 == 503).then_some(()));
+    assert_eq!(Sipp::new("uac_hold", daemon.sip, "+14155550100").code(), Some(1), "503");
     assert_eq!(talking.join().expect("the call went on")["ok"], true);
     assert_eq!(daemon.wait(), Some(0));
 }
@@ -99,16 +78,11 @@ fn a_daemon_that_drains_too_long_ends_its_calls() {
     let talking = std::thread::spawn(move || {
         let media = trunkline_tests::daemon::free_port().to_string();
         Sipp::new("uac_rtptool", port, "+14155550100")
-            .with(&[
-                "-key", "mport", &media, "-key", "tool", "--secs 1", "-d", "15000",
-            ])
+            .with(&["-key", "mport", &media, "-key", "tool", "--secs 1", "-d", "15000"])
             .code()
     });
     trunkline_tests::daemon::poll("the call", || {
-        http::get(daemon.api, "/metrics")
-            .1
-            .contains("trunkline_active_calls 1")
-            .then_some(())
+        http::get(daemon.api, "/metrics").1.contains("trunkline_active_calls 1").then_some(())
     });
     daemon.signal("TERM");
     assert_eq!(daemon.record()["reason"], "hung up by request");
@@ -121,16 +95,9 @@ fn a_daemon_that_drains_too_long_ends_its_calls() {
 fn the_shipped_configuration_is_good_and_explained() {
     let config = peer_files().join("../../config/trunkline.toml");
     let run = |arguments: &[&str]| {
-        let output = Command::new(binary())
-            .args(arguments)
-            .arg("--config")
-            .arg(&config)
-            .output()
-            .expect("runs");
-        (
-            output.status.code(),
-            String::from_utf8_lossy(&output.stdout).into_owned(),
-        )
+        let output =
+            Command::new(binary()).args(arguments).arg("--config").arg(&config).output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (code, text) = run(&["check"]);
     assert_eq!(code, Some(0), "{text}");
@@ -144,10 +111,7 @@ fn the_shipped_configuration_is_good_and_explained() {
 
 #[test]
 fn the_demo_proves_a_call() {
-    let output = Command::new(binary())
-        .args(["demo", "--once"])
-        .output()
-        .expect("runs");
+    let output = Command::new(binary()).args(["demo", "--once"]).output().expect("runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("loudest at 600.0 Hz"), "{text}");
@@ -157,8 +121,6 @@ fn the_demo_proves_a_call() {
 fn sipsak_gets_an_answer_to_its_options() {
     let daemon = Daemon::start(TABLES);
     let target = format!("sip:gw@127.0.0.1:{}", daemon.sip);
-    let status = Command::new("timeout")
-        .args(["5", "sipsak", "-s", &target])
-        .status();
+    let status = Command::new("timeout").args(["5", "sipsak", "-s", &target]).status();
     assert!(status.is_ok_and(|status| status.success()));
 }

@@ -29,12 +29,7 @@ metadata = {{ office = "sf" }}
 
 /// The bot's record of its only call, once it is over.
 fn over(bot: &Bot) -> Value {
-    poll("the bot's record", || {
-        bot.stats()
-            .get(0)
-            .filter(|record| !record["ended"].is_null())
-            .cloned()
-    })
+    poll("the bot's record", || bot.stats().get(0).filter(|record| !record["ended"].is_null()).cloned())
 }
 
 #[test]
@@ -52,24 +47,11 @@ fn the_echo_comes_back_at_every_rate() {
         assert_eq!(heard["ok"], true, "{rate} Hz: {heard}");
         assert_eq!(daemon.record()["ended_by"], "caller");
         let stats = over(&bot);
-        assert_eq!(
-            stats["custom_parameters"]["to_number"], "+14155550100",
-            "{stats}"
-        );
-        assert_eq!(
-            stats["custom_parameters"]["system__called_number"],
-            "+14155550100"
-        );
+        assert_eq!(stats["custom_parameters"]["to_number"], "+14155550100", "{stats}");
+        assert_eq!(stats["custom_parameters"]["system__called_number"], "+14155550100");
         assert_eq!(stats["custom_parameters"]["office"], "sf");
-        assert!(
-            stats["headers"]["x-twilio-signature"].is_string(),
-            "{stats}"
-        );
-        assert!(
-            stats["stream_sid"]
-                .as_str()
-                .is_some_and(|sid| sid.starts_with("MZ") && sid.len() == 34)
-        );
+        assert!(stats["headers"]["x-twilio-signature"].is_string(), "{stats}");
+        assert!(stats["stream_sid"].as_str().is_some_and(|sid| sid.starts_with("MZ") && sid.len() == 34));
     }
 }
 
@@ -77,21 +59,9 @@ fn the_echo_comes_back_at_every_rate() {
 fn the_bots_own_tone_is_heard() {
     let bot = Bot::start(&["--tone-secs", "2"]);
     let mut daemon = daemon(&bot, "tone");
-    let heard = call_with_media(
-        daemon.sip,
-        "+14155550100",
-        "--silent --secs 3 --min-pkts 120",
-        3500,
-        &[],
-    );
+    let heard = call_with_media(daemon.sip, "+14155550100", "--silent --secs 3 --min-pkts 120", 3500, &[]);
     assert_eq!(daemon.record()["sip_code"], 200, "{heard}");
-    let heard = call_with_media(
-        daemon.sip,
-        "+14155550100",
-        "--silent --secs 1.8 --expect 440:3",
-        2500,
-        &[],
-    );
+    let heard = call_with_media(daemon.sip, "+14155550100", "--silent --secs 1.8 --expect 440:3", 2500, &[]);
     assert_eq!(heard["ok"], true, "{heard}");
 }
 

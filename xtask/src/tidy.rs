@@ -26,20 +26,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     // The room contract is the one thing that an edge takes from another.
     ("agent", &["sdp", "media"]),
     ("api", &[]),
-    (
-        "trunkline",
-        &[
-            "sip",
-            "sdp",
-            "signalling",
-            "routing",
-            "call",
-            "transport",
-            "media",
-            "agent",
-            "api",
-        ],
-    ),
+    ("trunkline", &["sip", "sdp", "signalling", "routing", "call", "transport", "media", "agent", "api"]),
     ("testkit", &["sip", "sdp", "signalling", "routing", "call"]),
     ("tests", &["trunkline"]),
 ];
@@ -59,15 +46,8 @@ const PURE_MAY_USE: [&str; 10] = [
     "serde_json",
 ];
 /// What a pure crate may not name outside its tests.
-const IMPURE: [&str; 7] = [
-    "Instant::now",
-    "SystemTime",
-    "std::fs",
-    "std::thread",
-    "UdpSocket",
-    "TcpStream",
-    "RandomState",
-];
+const IMPURE: [&str; 7] =
+    ["Instant::now", "SystemTime", "std::fs", "std::thread", "UdpSocket", "TcpStream", "RandomState"];
 
 /// Checks everything and reports every finding.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -103,29 +83,18 @@ fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn check_file(path: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
     let text = fs::read_to_string(path)?;
-    let name = path
-        .strip_prefix(root())
-        .unwrap_or(path)
-        .display()
-        .to_string();
+    let name = path.strip_prefix(root()).unwrap_or(path).display().to_string();
     let is_tests = name.ends_with("/tests.rs") || name.contains("/tests/");
     if !is_tests && !text.starts_with("//!") {
-        findings.push(format!(
-            "{name}: a module opens with //! and says what its part is"
-        ));
+        findings.push(format!("{name}: a module opens with //! and says what its part is"));
     }
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or("");
     let lines: Vec<&str> = code.lines().collect();
     if !is_tests && lines.len() > MAX_FILE {
-        findings.push(format!(
-            "{name}: {} lines, more than {MAX_FILE}",
-            lines.len()
-        ));
+        findings.push(format!("{name}: {} lines, more than {MAX_FILE}", lines.len()));
     }
     check_functions(&name, &lines, findings);
-    let in_pure = PURE
-        .iter()
-        .any(|pure| name.starts_with(&format!("crates/{pure}/src")));
+    let in_pure = PURE.iter().any(|pure| name.starts_with(&format!("crates/{pure}/src")));
     if in_pure && !is_tests {
         for word in IMPURE {
             if code.contains(word) {
@@ -141,30 +110,23 @@ fn check_functions(name: &str, lines: &[&str], findings: &mut Vec<String>) {
     for (at, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
         let words = line.trim_start();
-        let opens = [
-            "fn ",
-            "pub fn ",
-            "pub(crate) fn ",
-            "pub(super) fn ",
-            "async fn ",
-            "pub async fn ",
-            "const fn ",
-        ]
-        .iter()
-        .any(|start| words.starts_with(start));
+        let opens =
+            ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn ", "const fn "]
+                .iter()
+                .any(|start| words.starts_with(start));
         if !opens {
             continue;
         }
+        let ends = |end: char| lines[at..].iter().position(|line| line.ends_with(end));
+        // A declaration without a body.
+        if ends(';').is_some_and(|declared| ends('{').is_none_or(|body| declared < body)) {
+            continue;
+        }
         let closing = format!("{}}}", " ".repeat(indent));
-        let length = lines[at..]
-            .iter()
-            .position(|line| *line == closing)
-            .unwrap_or(0);
+        let length = lines[at..].iter().position(|line| *line == closing).unwrap_or(0);
         if length > MAX_FUNCTION {
-            findings.push(format!(
-                "{name}:{}: a function of {length} lines, more than {MAX_FUNCTION}",
-                at + 1
-            ));
+            findings
+                .push(format!("{name}:{}: a function of {length} lines, more than {MAX_FUNCTION}", at + 1));
         }
     }
 }
@@ -173,16 +135,10 @@ fn check_arrows(findings: &mut Vec<String>) -> anyhow::Result<()> {
     let allowed: BTreeMap<&str, &[&str]> = ARROWS.into_iter().collect();
     for entry in fs::read_dir(root().join("crates"))? {
         let folder = entry?.path();
-        let name = folder
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or("")
-            .to_owned();
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or("").to_owned();
         let manifest = fs::read_to_string(folder.join("Cargo.toml"))?;
         let Some(may) = allowed.get(name.as_str()) else {
-            findings.push(format!(
-                "crates/{name}: say in xtask/src/tidy.rs what it may use"
-            ));
+            findings.push(format!("crates/{name}: say in xtask/src/tidy.rs what it may use"));
             continue;
         };
         for used in dependencies(&manifest) {

@@ -61,17 +61,14 @@ impl Dialer {
     /// # Errors
     /// Where the TLS provider offers neither TLS 1.2 nor 1.3.
     pub fn new(roots: Option<rustls::RootCertStore>) -> Result<Self, rustls::Error> {
-        let roots = roots.unwrap_or_else(|| rustls::RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        });
+        let roots =
+            roots.unwrap_or_else(|| rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self {
-            tls: Arc::new(config),
-        })
+        Ok(Self { tls: Arc::new(config) })
     }
 
     /// Opens one address within `timeout`. With a secret the handshake is signed the way Twilio
@@ -101,8 +98,8 @@ impl Dialer {
             let unread = handshake(&mut tcp, &address, signature.as_deref()).await?;
             return Ok(Link::plain(tcp.into_std()?, unread, Role::Client));
         }
-        let name = ServerName::try_from(address.host.clone())
-            .map_err(|_| ConnectError::Address(url.to_owned()))?;
+        let name =
+            ServerName::try_from(address.host.clone()).map_err(|_| ConnectError::Address(url.to_owned()))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.tls));
         let mut stream = connector.connect(name, tcp).await?;
         let unread = handshake(&mut stream, &address, signature.as_deref()).await?;
@@ -129,11 +126,7 @@ fn parse(url: &str) -> Option<Address> {
     };
     let cut = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(cut);
-    let path = if path.starts_with('/') {
-        path.to_owned()
-    } else {
-        format!("/{path}")
-    };
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     let usual = if tls { 443 } else { 80 };
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
@@ -163,11 +156,7 @@ async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     signature: Option<&str>,
 ) -> Result<Vec<u8>, ConnectError> {
     let key = generate_key();
-    let host = if address.host.contains(':') {
-        format!("[{}]", address.host)
-    } else {
-        address.host.clone()
-    };
+    let host = if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() };
     let signature = signature.map_or_else(String::new, |s| format!("X-Twilio-Signature: {s}\r\n"));
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {host}:{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nUser-Agent: trunkline\r\n{signature}\r\n",
@@ -200,14 +189,9 @@ fn check_answer(response: &httparse::Response<'_, '_>, key: &str) -> Result<(), 
     }
     let expected = derive_accept_key(key.as_bytes());
     let accepted = response.headers.iter().any(|header| {
-        header.name.eq_ignore_ascii_case("sec-websocket-accept")
-            && header.value == expected.as_bytes()
+        header.name.eq_ignore_ascii_case("sec-websocket-accept") && header.value == expected.as_bytes()
     });
-    if accepted {
-        Ok(())
-    } else {
-        Err(ConnectError::Protocol)
-    }
+    if accepted { Ok(()) } else { Err(ConnectError::Protocol) }
 }
 
 #[cfg(test)]
@@ -218,32 +202,17 @@ mod tests {
     fn addresses_are_taken_apart() {
         let address = parse("wss://bot.example.com/ws?mode=echo").expect("address");
         assert_eq!(
-            (
-                address.tls,
-                address.host.as_str(),
-                address.port,
-                address.path.as_str()
-            ),
+            (address.tls, address.host.as_str(), address.port, address.path.as_str()),
             (true, "bot.example.com", 443, "/ws?mode=echo")
         );
         let address = parse("ws://[::1]:7860").expect("address");
-        assert_eq!(
-            (address.host.as_str(), address.port, address.path.as_str()),
-            ("::1", 7860, "/")
-        );
-        assert!(
-            parse("http://x/").is_none()
-                && parse("ws://x/a b").is_none()
-                && parse("ws:///x").is_none()
-        );
+        assert_eq!((address.host.as_str(), address.port, address.path.as_str()), ("::1", 7860, "/"));
+        assert!(parse("http://x/").is_none() && parse("ws://x/a b").is_none() && parse("ws:///x").is_none());
     }
 
     #[test]
     fn the_signature_is_twilios() {
         // Checked against `openssl dgst -sha1 -hmac 12345 -binary | base64`.
-        assert_eq!(
-            sign("wss://mycompany.com/stream", "12345"),
-            "DlELQE5iuG0XFAEQgMbv2UNcQU4="
-        );
+        assert_eq!(sign("wss://mycompany.com/stream", "12345"), "DlELQE5iuG0XFAEQgMbv2UNcQU4=");
     }
 }

@@ -60,9 +60,7 @@ impl Prompt {
         &self.0
     }
 
-    fn of<R: std::io::Read>(
-        reader: Result<hound::WavReader<R>, PromptError>,
-    ) -> Result<Self, PromptError> {
+    fn of<R: std::io::Read>(reader: Result<hound::WavReader<R>, PromptError>) -> Result<Self, PromptError> {
         let mut reader = reader?;
         let spec = reader.spec();
         if (spec.bits_per_sample, spec.channels, spec.sample_rate) != (16, 1, 8000) {

@@ -18,11 +18,7 @@ impl Sids {
     /// The identifiers that stand for our id of a call on that node.
     #[must_use]
     pub fn of(node: &str, call_id: &str) -> Self {
-        Self {
-            account: sid("AC", node),
-            call: sid("CA", call_id),
-            stream: sid("MZ", call_id),
-        }
+        Self { account: sid("AC", node), call: sid("CA", call_id), stream: sid("MZ", call_id) }
     }
 }
 
@@ -30,10 +26,6 @@ fn sid(letters: &str, text: &str) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(letters.as_bytes()).expect("HMAC takes any key");
     mac.update(text.as_bytes());
     let digest = mac.finalize().into_bytes();
-    let hex: String = digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("{letters}{hex}")
 }

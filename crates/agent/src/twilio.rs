@@ -180,10 +180,7 @@ impl Participant for TwilioAgent {
         }
         self.link.close();
         if self.link.dropped() > 0 {
-            tracing::warn!(
-                messages = self.link.dropped(),
-                "an agent read too slowly; audio was dropped"
-            );
+            tracing::warn!(messages = self.link.dropped(), "an agent read too slowly; audio was dropped");
         }
     }
 }

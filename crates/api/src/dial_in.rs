@@ -22,25 +22,16 @@ pub(crate) async fn connect(
         return Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
     }
     let holds = |name, word: &str| {
-        let value = headers
-            .get(name)
-            .and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
-        value.is_some_and(|value| {
-            value
-                .split(',')
-                .any(|part| part.trim().eq_ignore_ascii_case(word))
-        })
+        let value = headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+        value.is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
     };
-    let key = headers
-        .get("sec-websocket-key")
-        .map(|key| key.as_bytes().to_vec());
+    let key = headers.get("sec-websocket-key").map(|key| key.as_bytes().to_vec());
     let version = holds("sec-websocket-version", "13");
-    let upgrade = holds(header::CONNECTION.as_str(), "upgrade")
-        && holds(header::UPGRADE.as_str(), "websocket");
+    let upgrade =
+        holds(header::CONNECTION.as_str(), "upgrade") && holds(header::UPGRADE.as_str(), "websocket");
     let (Some(key), true, true) = (key, version, upgrade) else {
         let detail = "open a WebSocket here";
-        return Problem::new(StatusCode::UPGRADE_REQUIRED, "websocket_wanted", detail)
-            .into_response();
+        return Problem::new(StatusCode::UPGRADE_REQUIRED, "websocket_wanted", detail).into_response();
     };
     let accept = derive_accept_key(&key);
     tokio::spawn(async move {

@@ -78,38 +78,24 @@ pub async fn serve(
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/config/reload", post(reload))
-        .route_layer(middleware::from_fn_with_state(
-            Arc::clone(&backend),
-            authorize,
-        ));
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&backend), authorize));
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/v1/agents/{name}/connect", get(dial_in::connect))
-        .route(
-            "/2010-04-01/Accounts/{account}/Calls/{call}",
-            post(twilio::update_call),
-        )
+        .route("/2010-04-01/Accounts/{account}/Calls/{call}", post(twilio::update_call))
         .merge(guarded)
-        .fallback(|| async {
-            Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path")
-        })
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
         .with_state(backend);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
 async fn authorize(State(backend): State<Shared>, request: Request, next: Next) -> Response {
     match backend.token() {
         Some(token) if !bearer(request.headers()).is_some_and(|shown| same(shown, token)) => {
-            Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "show the API token as a bearer",
-            )
-            .into_response()
+            Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "show the API token as a bearer")
+                .into_response()
         }
         _ => next.run(request).await,
     }
@@ -137,29 +123,18 @@ async fn reload(State(backend): State<Shared>) -> Response {
                 .with_errors(problems)
                 .into_response()
         }
-        Err(_) => Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the reload failed",
-        )
-        .into_response(),
+        Err(_) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the reload failed").into_response()
+        }
     }
 }
 
 /// The bearer token of a request.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix("Bearer ")
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// Compares secrets without telling by the time how much of them fits.
 fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len()
-        && a.bytes()
-            .zip(b.bytes())
-            .fold(0, |all, (x, y)| all | (x ^ y))
-            == 0
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |all, (x, y)| all | (x ^ y)) == 0
 }

@@ -22,41 +22,24 @@ pub(crate) async fn update_call(
 ) -> Response {
     let call = call.strip_suffix(".json").unwrap_or(&call);
     if update.status.as_deref() != Some("completed") {
-        return error(
-            StatusCode::BAD_REQUEST,
-            20001,
-            "only Status=completed is taken here",
-        );
+        return error(StatusCode::BAD_REQUEST, 20001, "only Status=completed is taken here");
     }
     match backend.complete_call(call, password(&headers).as_deref()) {
         Ok(()) => {
-            let body =
-                serde_json::json!({ "sid": call, "account_sid": account, "status": "completed" });
+            let body = serde_json::json!({ "sid": call, "account_sid": account, "status": "completed" });
             axum::Json(body).into_response()
         }
-        Err(CompleteError::NotFound) => error(
-            StatusCode::NOT_FOUND,
-            20404,
-            "the call is over or never was",
-        ),
+        Err(CompleteError::NotFound) => error(StatusCode::NOT_FOUND, 20404, "the call is over or never was"),
         Err(CompleteError::Unauthorized) => error(StatusCode::UNAUTHORIZED, 20003, "authenticate"),
     }
 }
 
 /// The password of HTTP Basic.
 fn password(headers: &HeaderMap) -> Option<String> {
-    let value = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix("Basic ")?;
-    let plain = base64::engine::general_purpose::STANDARD
-        .decode(value)
-        .ok()?;
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let plain = base64::engine::general_purpose::STANDARD.decode(value).ok()?;
     let plain = String::from_utf8(plain).ok()?;
-    plain
-        .split_once(':')
-        .map(|(_, password)| password.to_owned())
+    plain.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 /// An error in Twilio's own form, since its clients read it.

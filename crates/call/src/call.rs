@@ -138,10 +138,7 @@ impl Call {
 
     /// The call's own deadline and its leg's.
     pub(crate) fn poll_timeout(&self) -> Option<Mono> {
-        [self.deadline, self.leg.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.deadline, self.leg.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Runs what is due.
@@ -155,13 +152,7 @@ impl Call {
 
     fn own_timeout(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         match self.phase {
-            Phase::SettingUp => self.fail(
-                cx,
-                out,
-                480,
-                EndedBy::Gateway,
-                "the agent did not answer in time",
-            ),
+            Phase::SettingUp => self.fail(cx, out, 480, EndedBy::Gateway, "the agent did not answer in time"),
             Phase::Announcing | Phase::Talking => {
                 self.fail(cx, out, 480, EndedBy::Gateway, "longest duration reached");
             }

@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use trunkline_sdp::{Codec, Description, Direction, LocalMedia, Selection, negotiate};
-use trunkline_signalling::dialog::{
-    Cx, Dialog, Ended, InDialogPolicy, Leg, LegEvent, LocalAddress, OfferIn,
-};
+use trunkline_signalling::dialog::{Cx, Dialog, Ended, InDialogPolicy, Leg, LegEvent, LocalAddress, OfferIn};
 use trunkline_signalling::{Inbound, KeyedHash, Mono, Now, Timers, Tokens, Transactions};
 use trunkline_sip::{Flow, Message, Method, Target, Transmit, check, reply};
 
@@ -81,10 +79,7 @@ impl Caller {
             out: VecDeque::new(),
         };
         let plan = &caller.plan;
-        let address = LocalAddress {
-            sent_by: plan.flow.local.to_string(),
-            transport: plan.flow.transport,
-        };
+        let address = LocalAddress { sent_by: plan.flow.local.to_string(), transport: plan.flow.transport };
         let dialog = Dialog::of_invite(
             caller.tokens.token(),
             caller.tokens.token(),
@@ -95,10 +90,7 @@ impl Caller {
             address,
         );
         let offer = negotiate::offer(&plan.codecs, Direction::SendRecv, &local);
-        let target = Target::Flow {
-            flow: plan.flow,
-            fallback: None,
-        };
+        let target = Target::Flow { flow: plan.flow, fallback: None };
         let mut events = Vec::new();
         let mut cx = Cx {
             transactions: &mut caller.transactions,
@@ -106,13 +98,7 @@ impl Caller {
             now,
             events: &mut events,
         };
-        caller.leg = Some(Leg::outgoing(
-            &mut cx,
-            dialog,
-            target,
-            &offer,
-            InDialogPolicy::default(),
-        ));
+        caller.leg = Some(Leg::outgoing(&mut cx, dialog, target, &offer, InDialogPolicy::default()));
         caller
     }
 
@@ -144,10 +130,7 @@ impl Caller {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
         let leg = self.leg.as_ref().and_then(Leg::poll_timeout);
-        [leg, self.transactions.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        [leg, self.transactions.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The next output.
@@ -167,12 +150,8 @@ impl Caller {
     fn with_leg(&mut self, now: Now, work: impl FnOnce(&mut Leg, &mut Cx<'_>)) {
         let Some(leg) = &mut self.leg else { return };
         let mut events = Vec::new();
-        let mut cx = Cx {
-            transactions: &mut self.transactions,
-            tokens: &mut self.tokens,
-            now,
-            events: &mut events,
-        };
+        let mut cx =
+            Cx { transactions: &mut self.transactions, tokens: &mut self.tokens, now, events: &mut events };
         work(leg, &mut cx);
         for event in events {
             self.event(event, now);
@@ -183,34 +162,23 @@ impl Caller {
         while let Some(inbound) = self.transactions.poll_inbound() {
             match inbound {
                 Inbound::Request(tx, request, _) => {
-                    let ours = self
-                        .leg
-                        .as_ref()
-                        .is_some_and(|leg| leg.dialog().owns(&request));
+                    let ours = self.leg.as_ref().is_some_and(|leg| leg.dialog().owns(&request));
                     if ours {
                         self.with_leg(now, |leg, cx| leg.handle_request(cx, tx, *request));
                     } else {
-                        let code = if request.method == Method::Invite {
-                            486
-                        } else {
-                            481
-                        };
+                        let code = if request.method == Method::Invite { 486 } else { 481 };
                         let response = reply::to(&request, code, Some("caller"));
                         self.transactions.respond(tx, &response, now.mono);
                     }
                 }
-                Inbound::Ack(request, _) => {
-                    self.with_leg(now, |leg, cx| leg.handle_ack(cx, &request))
-                }
+                Inbound::Ack(request, _) => self.with_leg(now, |leg, cx| leg.handle_ack(cx, &request)),
                 Inbound::Response(tx, response) => {
                     self.with_leg(now, |leg, cx| leg.handle_response(cx, tx, &response));
                 }
                 Inbound::StrayOk(response, _) => {
                     self.with_leg(now, |leg, cx| leg.handle_stray_ok(cx, &response));
                 }
-                Inbound::Timeout(tx) => {
-                    self.with_leg(now, |leg, cx| leg.handle_no_response(cx, tx))
-                }
+                Inbound::Timeout(tx) => self.with_leg(now, |leg, cx| leg.handle_no_response(cx, tx)),
                 Inbound::Cancel(..) | Inbound::NotAcknowledged(_) => {}
             }
         }
@@ -242,11 +210,7 @@ impl Caller {
 
     fn answer(&self, offer: &OfferIn) -> Option<String> {
         match offer {
-            OfferIn::Wanted => Some(negotiate::offer(
-                &self.plan.codecs,
-                Direction::SendRecv,
-                &self.local,
-            )),
+            OfferIn::Wanted => Some(negotiate::offer(&self.plan.codecs, Direction::SendRecv, &self.local)),
             OfferIn::Given(body) => {
                 let offer = Description::parse(body).ok()?;
                 let selection = negotiate::select(&offer, &self.plan.codecs).ok()?;

@@ -25,24 +25,14 @@ impl Advertised {
     /// The address that a peer is told, given the local one that it reached.
     #[must_use]
     pub fn address(&self, local: IpAddr, peer: IpAddr) -> IpAddr {
-        let near = self
-            .local_networks
-            .iter()
-            .any(|network| network.contains(&peer));
-        if near {
-            local
-        } else {
-            self.external_address.unwrap_or(local)
-        }
+        let near = self.local_networks.iter().any(|network| network.contains(&peer));
+        if near { local } else { self.external_address.unwrap_or(local) }
     }
 
     /// How we name ourselves on a flow.
     #[must_use]
     pub fn on(&self, flow: &Flow) -> LocalAddress {
-        let near = self
-            .local_networks
-            .iter()
-            .any(|network| network.contains(&flow.remote.ip()));
+        let near = self.local_networks.iter().any(|network| network.contains(&flow.remote.ip()));
         let sent_by = match &self.external_host {
             Some(host) if flow.transport == Transport::Tls && !near => {
                 format!("{host}:{}", flow.local.port())
@@ -52,10 +42,7 @@ impl Advertised {
                 SocketAddr::new(address, flow.local.port()).to_string()
             }
         };
-        LocalAddress {
-            sent_by,
-            transport: flow.transport,
-        }
+        LocalAddress { sent_by, transport: flow.transport }
     }
 }
 

@@ -75,17 +75,14 @@ impl Shard {
             Input::Message(message, flow) => self.receive(*message, flow, now),
             Input::ConnectionLost(connection) => self.transactions.connection_lost(connection),
             Input::MediaOpened(call, opened) => {
-                if !self.with_call(call, now, |call, cx, out| {
-                    call.media_opened(cx, opened, out)
-                }) && opened.is_some()
+                if !self.with_call(call, now, |call, cx, out| call.media_opened(cx, opened, out))
+                    && opened.is_some()
                 {
                     self.outputs.push_back(Output::CloseRoom(call));
                 }
             }
             Input::AgentConnected(call, outcome) => {
-                if !self.with_call(call, now, |call, cx, out| {
-                    call.agent_connected(cx, outcome, out)
-                }) {
+                if !self.with_call(call, now, |call, cx, out| call.agent_connected(cx, outcome, out)) {
                     self.outputs.push_back(Output::CloseRoom(call));
                 }
             }
@@ -122,10 +119,7 @@ impl Shard {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
         let call = self.deadlines.first().map(|(at, _)| *at);
-        [self.transactions.poll_timeout(), call]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.transactions.poll_timeout(), call].into_iter().flatten().min()
     }
 
     /// Runs every timer that is due.
@@ -185,9 +179,7 @@ impl Shard {
                             self.clients.remove(&tx);
                         }
                         self.with_call(call, now, |call, cx, out| {
-                            call.with_leg(cx, out, |leg, cx| {
-                                leg.handle_response(cx, tx, &response)
-                            });
+                            call.with_leg(cx, out, |leg, cx| leg.handle_response(cx, tx, &response));
                         });
                     }
                 }
@@ -217,12 +209,8 @@ impl Shard {
         };
         let mut events: Vec<LegEvent> = Vec::new();
         let fault = self.fault;
-        let mut cx = Cx {
-            transactions: &mut self.transactions,
-            tokens: &mut self.tokens,
-            now,
-            events: &mut events,
-        };
+        let mut cx =
+            Cx { transactions: &mut self.transactions, tokens: &mut self.tokens, now, events: &mut events };
         let outputs = &mut self.outputs;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             assert!(!fault.is_some_and(|fault| fault(&call)), "planted fault");

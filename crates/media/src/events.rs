@@ -30,12 +30,7 @@ impl DigitReader {
         let digit = digit_of(event)?;
         let duration = u16::from_be_bytes([high, low]);
         let ended = flags & 0x80 != 0;
-        let press = Press {
-            event,
-            timestamp,
-            duration,
-            ended,
-        };
+        let press = Press { event, timestamp, duration, ended };
         let Some(last) = &mut self.last else {
             self.last = Some(press);
             return Some(digit);
@@ -78,10 +73,7 @@ mod tests {
     }
 
     fn read(reader: &mut DigitReader, packets: &[(u32, [u8; 4])]) -> String {
-        packets
-            .iter()
-            .filter_map(|(timestamp, payload)| reader.read(*timestamp, payload))
-            .collect()
+        packets.iter().filter_map(|(timestamp, payload)| reader.read(*timestamp, payload)).collect()
     }
 
     #[test]
@@ -95,26 +87,15 @@ mod tests {
             (1000, packet(5, true, 800)),
         ];
         assert_eq!(read(&mut reader, &press), "5");
-        assert_eq!(
-            read(&mut reader, &[(9000, packet(5, true, 800))]),
-            "5",
-            "only its end arrived"
-        );
-        assert_eq!(
-            read(&mut reader, &[(1000, packet(5, true, 800))]),
-            "",
-            "late"
-        );
+        assert_eq!(read(&mut reader, &[(9000, packet(5, true, 800))]), "5", "only its end arrived");
+        assert_eq!(read(&mut reader, &[(1000, packet(5, true, 800))]), "", "late");
     }
 
     #[test]
     fn a_missing_end_does_not_swallow_the_next_press() {
         let mut reader = DigitReader::default();
-        let presses = [
-            (1000, packet(1, false, 160)),
-            (5000, packet(1, false, 160)),
-            (9000, packet(11, false, 160)),
-        ];
+        let presses =
+            [(1000, packet(1, false, 160)), (5000, packet(1, false, 160)), (9000, packet(11, false, 160))];
         assert_eq!(read(&mut reader, &presses), "11#");
     }
 
@@ -134,13 +115,7 @@ mod tests {
     fn timestamps_wrap_and_other_events_are_no_digits() {
         let mut reader = DigitReader::default();
         assert_eq!(
-            read(
-                &mut reader,
-                &[
-                    (u32::MAX - 10, packet(1, true, 800)),
-                    (2000, packet(2, true, 800))
-                ]
-            ),
+            read(&mut reader, &[(u32::MAX - 10, packet(1, true, 800)), (2000, packet(2, true, 800))]),
             "12"
         );
         assert_eq!(read(&mut reader, &[(9000, packet(16, true, 800))]), "");

@@ -46,11 +46,7 @@ pub const fn alaw_to_linear(byte: u8) -> i16 {
 #[must_use]
 pub const fn linear_to_alaw(sample: i16) -> u8 {
     let sign = if sample < 0 { 0 } else { 0x80 };
-    let mut magnitude = if sample < 0 {
-        !(sample as i32)
-    } else {
-        sample as i32
-    };
+    let mut magnitude = if sample < 0 { !(sample as i32) } else { sample as i32 };
     if magnitude > 32_767 {
         magnitude = 32_767;
     }
@@ -98,37 +94,15 @@ mod tests {
         for byte in 0..=255u8 {
             // 0x7f is µ-law's second zero.
             if byte != 0x7f {
-                assert_eq!(
-                    linear_to_ulaw(ulaw_to_linear(byte)),
-                    byte,
-                    "µ-law {byte:#x}"
-                );
+                assert_eq!(linear_to_ulaw(ulaw_to_linear(byte)), byte, "µ-law {byte:#x}");
             }
-            assert_eq!(
-                linear_to_alaw(alaw_to_linear(byte)),
-                byte,
-                "A-law {byte:#x}"
-            );
+            assert_eq!(linear_to_alaw(alaw_to_linear(byte)), byte, "A-law {byte:#x}");
         }
     }
 
     #[test]
     fn the_laws_agree_with_the_recommendation() {
-        assert_eq!(
-            (
-                ulaw_to_linear(0x00),
-                ulaw_to_linear(0x80),
-                ulaw_to_linear(0xff)
-            ),
-            (-32_124, 32_124, 0)
-        );
-        assert_eq!(
-            (
-                alaw_to_linear(0xaa),
-                alaw_to_linear(0x2a),
-                alaw_to_linear(0xd5)
-            ),
-            (32_256, -32_256, 8)
-        );
+        assert_eq!((ulaw_to_linear(0x00), ulaw_to_linear(0x80), ulaw_to_linear(0xff)), (-32_124, 32_124, 0));
+        assert_eq!((alaw_to_linear(0xaa), alaw_to_linear(0x2a), alaw_to_linear(0xd5)), (32_256, -32_256, 8));
     }
 }

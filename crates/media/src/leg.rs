@@ -9,9 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mio::net::UdpSocket;
 use rtcp::reception_report::ReceptionReport;
 use rtcp::sender_report::SenderReport;
-use rtcp::source_description::{
-    SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem,
-};
+use rtcp::source_description::{SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem};
 use trunkline_sdp::Codec;
 use trunkline_sdp::media::{MediaSpec, MediaStats};
 use webrtc_util::marshal::Marshal;
@@ -30,15 +28,9 @@ const COMFORT_NOISE: u8 = 13;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard<'a> {
     /// Audio of the negotiated codec.
-    Audio {
-        header: RtpHeader,
-        payload: &'a [u8],
-    },
+    Audio { header: RtpHeader, payload: &'a [u8] },
     /// A packet that counts and says nothing, perhaps with a key press that began.
-    Quiet {
-        header: RtpHeader,
-        digit: Option<char>,
-    },
+    Quiet { header: RtpHeader, digit: Option<char> },
     /// Dropped.
     Nothing,
 }
@@ -129,12 +121,7 @@ impl RtpLeg {
     }
 
     /// Takes a packet off the RTP port.
-    pub(crate) fn accept<'a>(
-        &mut self,
-        packet: &'a [u8],
-        from: SocketAddr,
-        now: Instant,
-    ) -> Heard<'a> {
+    pub(crate) fn accept<'a>(&mut self, packet: &'a [u8], from: SocketAddr, now: Instant) -> Heard<'a> {
         let Some(spec) = self.spec else {
             return Heard::Nothing;
         };
@@ -157,8 +144,7 @@ impl RtpLeg {
         }
         self.last_heard = now;
         let arrival = (now.duration_since(self.started).as_micros() / 125) as u32;
-        self.quality
-            .received(header.ssrc, header.sequence, header.timestamp, arrival);
+        self.quality.received(header.ssrc, header.sequence, header.timestamp, arrival);
         self.heard_timestamp = header.timestamp;
         if event {
             let digit = self.digits.read(header.timestamp, payload);
@@ -168,10 +154,7 @@ impl RtpLeg {
         if audio && !payload.is_empty() {
             Heard::Audio { header, payload }
         } else {
-            Heard::Quiet {
-                header,
-                digit: None,
-            }
+            Heard::Quiet { header, digit: None }
         }
     }
 
@@ -196,9 +179,7 @@ impl RtpLeg {
     /// Sends a frame straight on, with the caller's own spacing of timestamps.
     pub(crate) fn forward(&mut self, payload: &[u8]) {
         let expected = self.timestamp;
-        let offset = *self
-            .offset
-            .get_or_insert(expected.wrapping_sub(self.heard_timestamp));
+        let offset = *self.offset.get_or_insert(expected.wrapping_sub(self.heard_timestamp));
         let timestamp = self.heard_timestamp.wrapping_add(offset);
         // Another source, or a jump: go on from where we are.
         let jump = timestamp.wrapping_sub(expected) as i32;
@@ -251,16 +232,9 @@ impl RtpLeg {
             let any = packet.as_any();
             if let Some(report) = any.downcast_ref::<SenderReport>() {
                 self.last_sr = Some(((report.ntp_time >> 16) as u32, now));
-                report
-                    .reports
-                    .iter()
-                    .for_each(|block| self.reception(block));
-            } else if let Some(report) = any.downcast_ref::<rtcp::receiver_report::ReceiverReport>()
-            {
-                report
-                    .reports
-                    .iter()
-                    .for_each(|block| self.reception(block));
+                report.reports.iter().for_each(|block| self.reception(block));
+            } else if let Some(report) = any.downcast_ref::<rtcp::receiver_report::ReceiverReport>() {
+                report.reports.iter().for_each(|block| self.reception(block));
             }
         }
     }
@@ -270,12 +244,9 @@ impl RtpLeg {
             return;
         }
         let middle = (ntp_now() >> 16) as u32;
-        let trip = middle
-            .wrapping_sub(block.last_sender_report)
-            .wrapping_sub(block.delay);
+        let trip = middle.wrapping_sub(block.last_sender_report).wrapping_sub(block.delay);
         if trip < 10 << 16 {
-            self.quality
-                .round_trip(Duration::from_secs_f64(f64::from(trip) / 65_536.0));
+            self.quality.round_trip(Duration::from_secs_f64(f64::from(trip) / 65_536.0));
         }
     }
 
@@ -302,15 +273,11 @@ impl RtpLeg {
         let reports = self.quality.ssrc().map(|ssrc| ReceptionReport {
             ssrc,
             fraction_lost: self.quality.fraction_lost(),
-            total_lost: u32::try_from(self.quality.lost())
-                .unwrap_or(u32::MAX)
-                .min(0x7f_ffff),
+            total_lost: u32::try_from(self.quality.lost()).unwrap_or(u32::MAX).min(0x7f_ffff),
             last_sequence_number: self.quality.highest(),
             jitter: self.quality.jitter(),
             last_sender_report: self.last_sr.map_or(0, |(middle, _)| middle),
-            delay: self.last_sr.map_or(0, |(_, at)| {
-                (now.duration_since(at).as_secs_f64() * 65_536.0) as u32
-            }),
+            delay: self.last_sr.map_or(0, |(_, at)| (now.duration_since(at).as_secs_f64() * 65_536.0) as u32),
         });
         let report = SenderReport {
             ssrc: self.ssrc,
@@ -350,9 +317,7 @@ impl RtpLeg {
 fn ntp_now() -> u64 {
     /// From 1900 to 1970.
     const EPOCH: u64 = 2_208_988_800;
-    let unix = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let fraction = (u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000;
     ((unix.as_secs() + EPOCH) << 32) | fraction
 }

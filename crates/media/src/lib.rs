@@ -22,9 +22,7 @@ mod rtp_packet;
 mod worker;
 
 pub use events::DigitReader;
-pub use g711::{
-    alaw_to_linear, linear_to_alaw, linear_to_ulaw, silence, transcode, ulaw_to_linear,
-};
+pub use g711::{alaw_to_linear, linear_to_alaw, linear_to_ulaw, silence, transcode, ulaw_to_linear};
 pub use participant::{Frame, Participant, Readiness, RoomIo};
 pub use playout::{MAX_QUEUED_BYTES, Playout};
 pub use pool::{Pool, PoolConfig, Report};

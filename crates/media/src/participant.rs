@@ -126,9 +126,7 @@ impl RoomIo<'_> {
     /// Leaves once what is queued was played, at most 10 s from now.
     pub fn leave_when_played(&mut self) {
         if *self.outcome == Outcome::Stays {
-            *self.outcome = Outcome::LeavesWhenPlayed {
-                until: Some(self.now + MAX_PLAY_OUT),
-            };
+            *self.outcome = Outcome::LeavesWhenPlayed { until: Some(self.now + MAX_PLAY_OUT) };
         }
     }
 

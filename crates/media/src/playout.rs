@@ -56,9 +56,7 @@ impl Playout {
         let taken = audio.len().min(room);
         self.dropped += (audio.len() - taken) as u64;
         if self.audio.is_empty() && taken > 0 {
-            let same_speech = self
-                .ran_dry
-                .is_some_and(|at| now.duration_since(at) < SAME_SPEECH);
+            let same_speech = self.ran_dry.is_some_and(|at| now.duration_since(at) < SAME_SPEECH);
             if same_speech && self.prefill_ms < MAX_PREFILL_MS {
                 self.prefill_ms = (self.prefill_ms + 50).min(MAX_PREFILL_MS);
             }
@@ -154,10 +152,7 @@ mod tests {
         let (mut playout, start) = (Playout::default(), Instant::now());
         let mut packet = [0; 160];
         playout.push(&[1; 320], start);
-        assert!(
-            !playout.take(&mut packet, SILENCE, start),
-            "40 ms are not enough yet"
-        );
+        assert!(!playout.take(&mut packet, SILENCE, start), "40 ms are not enough yet");
         playout.push(&[2; 200], ms(start, 10));
         assert!(playout.take(&mut packet, SILENCE, ms(start, 10)));
         assert_eq!(packet, [1; 160]);

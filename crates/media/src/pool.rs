@@ -73,10 +73,7 @@ impl Pool {
     ///
     /// # Errors
     /// Where the system gives no poll or no thread.
-    pub fn start(
-        config: &PoolConfig,
-        sink: impl Fn(Report) + Send + Sync + 'static,
-    ) -> io::Result<Self> {
+    pub fn start(config: &PoolConfig, sink: impl Fn(Report) + Send + Sync + 'static) -> io::Result<Self> {
         let sink: Sink = Arc::new(sink);
         let mut threads = Vec::new();
         for index in 0..config.threads {
@@ -97,15 +94,10 @@ impl Pool {
                 next_slow: None,
                 unread: Vec::new(),
             };
-            std::thread::Builder::new()
-                .name(format!("media-{index}"))
-                .spawn(|| worker.run())?;
+            std::thread::Builder::new().name(format!("media-{index}")).spawn(|| worker.run())?;
             threads.push(Thread { commands, waker });
         }
-        Ok(Self {
-            threads,
-            addresses: config.addresses.clone(),
-        })
+        Ok(Self { threads, addresses: config.addresses.clone() })
     }
 
     /// Opens a room. `near` is our address on the caller's signalling flow; it is what the caller is
@@ -114,16 +106,7 @@ impl Pool {
         let fits = |address: &&IpAddr| address.is_ipv4() == near.is_ipv4();
         let bind = self.addresses.iter().find(fits).copied().unwrap_or(near);
         let told = if bind.is_unspecified() { near } else { bind };
-        self.send(
-            call,
-            Command::Open {
-                call,
-                bind,
-                told,
-                spec,
-                seed,
-            },
-        );
+        self.send(call, Command::Open { call, bind, told, spec, seed });
     }
 
     /// New terms for the caller's leg.

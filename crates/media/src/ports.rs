@@ -32,14 +32,8 @@ pub(crate) struct Pair {
 impl Ports {
     /// The share of thread `index` of `threads`.
     pub(crate) fn share(range: &RangeInclusive<u16>, index: usize, threads: usize) -> Self {
-        let even = range
-            .clone()
-            .filter(|port| port % 2 == 0 && *port < *range.end());
-        let free = even
-            .skip(index)
-            .step_by(threads)
-            .map(|port| (port, None))
-            .collect();
+        let even = range.clone().filter(|port| port % 2 == 0 && *port < *range.end());
+        let free = even.skip(index).step_by(threads).map(|port| (port, None)).collect();
         Self { free }
     }
 
@@ -73,11 +67,7 @@ impl Ports {
 
 fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
     let address = SocketAddr::new(address, port);
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }

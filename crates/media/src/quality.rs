@@ -95,11 +95,7 @@ impl Quality {
             packets_lost: lost,
             jitter_ms,
             round_trip_ms: self.round_trip.map(|span| span.as_secs_f64() * 1000.0),
-            mos: if self.received == 0 {
-                0.0
-            } else {
-                opinion_score(share, jitter_ms, self.round_trip)
-            },
+            mos: if self.received == 0 { 0.0 } else { opinion_score(share, jitter_ms, self.round_trip) },
             ..MediaStats::default()
         }
     }
@@ -116,12 +112,7 @@ impl Quality {
 /// trip, loss with Bpl = 4.3; then MOS from R (Annex B).
 fn opinion_score(lost_share: f64, jitter_ms: f64, round_trip: Option<Duration>) -> f64 {
     let delay = 20.0 + 2.0 * jitter_ms + round_trip.map_or(0.0, |span| span.as_secs_f64() * 500.0);
-    let delay_impairment = 0.024 * delay
-        + if delay > 177.3 {
-            0.11 * (delay - 177.3)
-        } else {
-            0.0
-        };
+    let delay_impairment = 0.024 * delay + if delay > 177.3 { 0.11 * (delay - 177.3) } else { 0.0 };
     let percent = lost_share * 100.0;
     let loss_impairment = 95.0 * percent / (percent + 4.3);
     let r = (93.2 - delay_impairment - loss_impairment).clamp(0.0, 100.0);
@@ -142,11 +133,7 @@ mod tests {
             }
         }
         assert_eq!((quality.lost(), quality.fraction_lost()), (100, 25));
-        assert!(
-            (60..=80).contains(&quality.jitter()),
-            "{}",
-            quality.jitter()
-        );
+        assert!((60..=80).contains(&quality.jitter()), "{}", quality.jitter());
         let stats = quality.stats();
         assert!(stats.mos < 3.0 && stats.mos > 1.0, "{}", stats.mos);
     }

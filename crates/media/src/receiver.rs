@@ -37,13 +37,7 @@ pub enum Ordered<'a> {
 
 impl Receiver {
     /// Takes a packet; `deliver` gets what is now in order.
-    pub fn push(
-        &mut self,
-        ssrc: u32,
-        sequence: u16,
-        payload: &[u8],
-        mut deliver: impl FnMut(Ordered<'_>),
-    ) {
+    pub fn push(&mut self, ssrc: u32, sequence: u16, payload: &[u8], mut deliver: impl FnMut(Ordered<'_>)) {
         let next = match self.next {
             Some(next) if self.ssrc == ssrc => next,
             _ => {
@@ -92,15 +86,9 @@ impl Receiver {
         if known || payload.len() > MAX_PAYLOAD {
             return;
         }
-        let mut held = Held {
-            sequence,
-            length: payload.len(),
-            payload: [0; MAX_PAYLOAD],
-        };
+        let mut held = Held { sequence, length: payload.len(), payload: [0; MAX_PAYLOAD] };
         held.payload[..payload.len()].copy_from_slice(payload);
-        let at = self
-            .held
-            .partition_point(|other| rank(other.sequence) < rank(sequence));
+        let at = self.held.partition_point(|other| rank(other.sequence) < rank(sequence));
         self.held.insert(at, held);
     }
 
@@ -126,9 +114,7 @@ mod tests {
         for sequence in sequences {
             receiver.push(1, *sequence, &sequence.to_be_bytes(), |ordered| {
                 out.push(match ordered {
-                    Ordered::Audio(payload) => {
-                        u16::from_be_bytes([payload[0], payload[1]]).to_string()
-                    }
+                    Ordered::Audio(payload) => u16::from_be_bytes([payload[0], payload[1]]).to_string(),
                     Ordered::Gap(count) => format!("gap {count}"),
                 });
             });

@@ -101,21 +101,16 @@ impl Room {
             agent.digit(digit, &mut io);
         }
         let length = self.frame_length;
-        self.receiver.push(
-            header.ssrc,
-            header.sequence,
-            payload,
-            |ordered| match ordered {
-                Ordered::Audio([]) => {}
-                Ordered::Audio(audio) => deliver(&mut **agent, audio, false, &mut io),
-                Ordered::Gap(count) => {
-                    let quiet = [silence(io.leg.codec()); MAX_PAYLOAD];
-                    for _ in 0..count {
-                        deliver(&mut **agent, &quiet[..length], true, &mut io);
-                    }
+        self.receiver.push(header.ssrc, header.sequence, payload, |ordered| match ordered {
+            Ordered::Audio([]) => {}
+            Ordered::Audio(audio) => deliver(&mut **agent, audio, false, &mut io),
+            Ordered::Gap(count) => {
+                let quiet = [silence(io.leg.codec()); MAX_PAYLOAD];
+                for _ in 0..count {
+                    deliver(&mut **agent, &quiet[..length], true, &mut io);
                 }
-            },
-        );
+            }
+        });
         self.settle(now)
     }
 
@@ -140,11 +135,7 @@ impl Room {
         let length = (self.leg.ptime() as usize * 8).min(MAX_PAYLOAD);
         let mut packet = [0; MAX_PAYLOAD];
         let packet = &mut packet[..length];
-        let codec = self
-            .agent
-            .as_ref()
-            .and_then(|agent| agent.codec())
-            .unwrap_or(self.leg.codec());
+        let codec = self.agent.as_ref().and_then(|agent| agent.codec()).unwrap_or(self.leg.codec());
         // Before the queue runs dry in the middle of a packet, who generates audio is asked for more.
         if self.playout.len() < length && self.outcome == Outcome::Stays {
             let event = self.with_agent(now, |agent, room| agent.fill(room));
@@ -222,9 +213,8 @@ impl Room {
         let event = match self.outcome {
             Outcome::Stays => None,
             Outcome::LeavesWhenPlayed { until } => {
-                let over = self.playout.is_empty()
-                    || until.is_some_and(|until| until <= now)
-                    || !self.started;
+                let over =
+                    self.playout.is_empty() || until.is_some_and(|until| until <= now) || !self.started;
                 over.then_some(RoomEvent::AgentLeft)
             }
             Outcome::Gone(event) => Some(event),
@@ -244,22 +234,8 @@ fn deliver(agent: &mut dyn Participant, audio: &[u8], lost: bool, io: &mut RoomI
             let converted = &mut converted[..length];
             converted.copy_from_slice(&audio[..length]);
             transcode(converted, ours, wanted);
-            agent.hear(
-                Frame {
-                    payload: converted,
-                    codec: wanted,
-                    lost,
-                },
-                io,
-            );
+            agent.hear(Frame { payload: converted, codec: wanted, lost }, io);
         }
-        _ => agent.hear(
-            Frame {
-                payload: audio,
-                codec: ours,
-                lost,
-            },
-            io,
-        ),
+        _ => agent.hear(Frame { payload: audio, codec: ours, lost }, io),
     }
 }

@@ -93,27 +93,18 @@ mod tests {
 
     #[test]
     fn a_packet_round_trips() {
-        let header = RtpHeader {
-            marker: true,
-            payload_type: 0,
-            sequence: 65_535,
-            timestamp: 7,
-            ssrc: 9,
-        };
+        let header = RtpHeader { marker: true, payload_type: 0, sequence: 65_535, timestamp: 7, ssrc: 9 };
         let mut out = [0; 200];
         let length = write_rtp(&header, &[1, 2, 3], &mut out);
-        assert_eq!(
-            RtpHeader::read(&out[..length]),
-            Some((header, &[1, 2, 3][..]))
-        );
+        assert_eq!(RtpHeader::read(&out[..length]), Some((header, &[1, 2, 3][..])));
         assert_eq!(write_rtp(&header, &[0; 200], &mut out), 0);
     }
 
     #[test]
     fn extensions_sources_and_padding_are_stepped_over() {
         let packet = [
-            0xb1, 0x80, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 9, 9, 9, 9, 0xbe, 0xde, 0, 1, 0xff, 0xff,
-            0xff, 0xff, 5, 6, 0, 2,
+            0xb1, 0x80, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 9, 9, 9, 9, 0xbe, 0xde, 0, 1, 0xff, 0xff, 0xff, 0xff,
+            5, 6, 0, 2,
         ];
         let (header, payload) = RtpHeader::read(&packet).expect("reads");
         assert_eq!((header.sequence, payload), (1, &[5, 6][..]));
@@ -130,10 +121,6 @@ mod tests {
                 let _ = RtpHeader::read(&packet);
             }
         }
-        assert_eq!(
-            RtpHeader::read(&[0; 20]),
-            None,
-            "version 0 is STUN or noise"
-        );
+        assert_eq!(RtpHeader::read(&[0; 20]), None, "version 0 is STUN or noise");
     }
 }

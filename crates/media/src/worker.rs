@@ -91,14 +91,7 @@ impl Worker {
             }
             let now = Instant::now();
             for token in std::mem::take(&mut self.unread) {
-                self.socket(
-                    token,
-                    Readiness {
-                        readable: true,
-                        writable: false,
-                    },
-                    now,
-                );
+                self.socket(token, Readiness { readable: true, writable: false }, now);
             }
             for event in &events {
                 match event.token() {
@@ -110,14 +103,7 @@ impl Worker {
                     token => {
                         let gone = event.is_read_closed() || event.is_error();
                         let readable = event.is_readable() || gone;
-                        self.socket(
-                            token,
-                            Readiness {
-                                readable,
-                                writable: event.is_writable(),
-                            },
-                            now,
-                        );
+                        self.socket(token, Readiness { readable, writable: event.is_writable() }, now);
                     }
                 }
             }
@@ -148,13 +134,7 @@ impl Worker {
 
     fn command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Open {
-                call,
-                bind,
-                told,
-                spec,
-                seed,
-            } => {
+            Command::Open { call, bind, told, spec, seed } => {
                 let opened = self.open(call, bind, told, spec, seed, now);
                 (self.sink)(Report::Opened(call, opened));
             }
@@ -200,19 +180,10 @@ impl Worker {
             self.rooms.len() - 1
         });
         let registry = self.poll.registry();
-        let registered = registry
-            .register(
-                &mut room.leg.rtp,
-                Token(key * KINDS + RTP),
-                Interest::READABLE,
-            )
-            .and_then(|()| {
-                registry.register(
-                    &mut room.leg.rtcp,
-                    Token(key * KINDS + RTCP),
-                    Interest::READABLE,
-                )
-            });
+        let registered =
+            registry.register(&mut room.leg.rtp, Token(key * KINDS + RTP), Interest::READABLE).and_then(
+                |()| registry.register(&mut room.leg.rtcp, Token(key * KINDS + RTCP), Interest::READABLE),
+            );
         if let Err(error) = registered {
             tracing::error!(%error, "a media port cannot be polled");
             self.free.push(key);
@@ -228,11 +199,7 @@ impl Worker {
     fn join(&mut self, key: usize, mut agent: Box<dyn Participant>) {
         if let Some(socket) = agent.socket() {
             let both = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) =
-                self.poll
-                    .registry()
-                    .register(socket, Token(key * KINDS + AGENT), both)
-            {
+            if let Err(error) = self.poll.registry().register(socket, Token(key * KINDS + AGENT), both) {
                 tracing::error!(%error, "an agent's socket cannot be polled");
             }
         }
@@ -298,11 +265,7 @@ impl Worker {
         let Some(room) = &mut self.rooms[key] else {
             return false;
         };
-        let socket = if kind == RTP {
-            &room.leg.rtp
-        } else {
-            &room.leg.rtcp
-        };
+        let socket = if kind == RTP { &room.leg.rtp } else { &room.leg.rtcp };
         let mut packet = [0; MAX_PACKET];
         let (length, from) = match socket.recv_from(&mut packet) {
             Ok(received) => received,
@@ -321,9 +284,7 @@ impl Worker {
                 return;
             }
             self.ticks.pop();
-            let same = self.rooms[key]
-                .as_ref()
-                .is_some_and(|room| room.call == call);
+            let same = self.rooms[key].as_ref().is_some_and(|room| room.call == call);
             if same {
                 self.guarded(key, |room| room.tick(now));
                 self.schedule(key);

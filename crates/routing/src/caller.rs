@@ -40,33 +40,20 @@ impl Caller {
         if privacy(&request.headers, "id") || privacy(&request.headers, "user") {
             return (Self::Anonymous, None);
         }
-        let number = candidates
-            .iter()
-            .find_map(|party| match number_of(&party.uri, country) {
-                Called::Number(number) => Some(Self::Number(number)),
-                Called::Short(_) | Called::Other(_) => None,
-            });
-        let other = || {
-            from.as_ref()
-                .map_or(Self::Anonymous, |from| plain(&from.uri))
-        };
+        let number = candidates.iter().find_map(|party| match number_of(&party.uri, country) {
+            Called::Number(number) => Some(Self::Number(number)),
+            Called::Short(_) | Called::Other(_) => None,
+        });
+        let other = || from.as_ref().map_or(Self::Anonymous, |from| plain(&from.uri));
         (number.unwrap_or_else(other), display)
     }
 }
 
 fn plain(uri: &Uri) -> Caller {
     let user = uri.user().unwrap_or_default();
-    let host = uri
-        .host()
-        .map(trunkline_sip::format_host)
-        .unwrap_or_default();
-    let hidden =
-        user.is_empty() || user.eq_ignore_ascii_case("anonymous") || host == "anonymous.invalid";
-    if hidden {
-        Caller::Anonymous
-    } else {
-        Caller::Other(user)
-    }
+    let host = uri.host().map(trunkline_sip::format_host).unwrap_or_default();
+    let hidden = user.is_empty() || user.eq_ignore_ascii_case("anonymous") || host == "anonymous.invalid";
+    if hidden { Caller::Anonymous } else { Caller::Other(user) }
 }
 
 /// The called party.
@@ -86,10 +73,7 @@ pub fn called_number(request: &Request, country: Option<&str>) -> Called {
     let target = request.uri().map(|uri| number_of(&uri, country));
     match target {
         Ok(Called::Other(text)) => {
-            let to = request
-                .headers
-                .text(&HeaderName::To)
-                .and_then(|v| NameAddr::parse(&v).ok());
+            let to = request.headers.text(&HeaderName::To).and_then(|v| NameAddr::parse(&v).ok());
             match to.map(|to| number_of(&to.uri, country)) {
                 Some(Called::Number(number)) => Called::Number(number),
                 _ => Called::Other(text),
@@ -108,9 +92,7 @@ fn number_of(uri: &Uri, country: Option<&str>) -> Called {
         return Called::Number(number);
     }
     if *uri.scheme() == Scheme::Tel
-        && let Some(context) = uri
-            .param("phone-context")
-            .filter(|context| context.starts_with('+'))
+        && let Some(context) = uri.param("phone-context").filter(|context| context.starts_with('+'))
         && let Some(number) = E164::parse(&format!("{context}{user}"))
     {
         return Called::Number(number);
@@ -121,17 +103,11 @@ fn number_of(uri: &Uri, country: Option<&str>) -> Called {
     if plain.len() < MIN_DIGITS {
         return Called::Short(plain);
     }
-    let national = country
-        .and_then(|country| country.parse().ok())
-        .and_then(|country| {
-            let number = phonenumber::parse(Some(country), &plain).ok()?;
-            phonenumber::is_valid(&number).then(|| number.to_string())
-        });
-    match national
-        .as_deref()
-        .and_then(E164::parse)
-        .or_else(|| E164::from_digits(&plain))
-    {
+    let national = country.and_then(|country| country.parse().ok()).and_then(|country| {
+        let number = phonenumber::parse(Some(country), &plain).ok()?;
+        phonenumber::is_valid(&number).then(|| number.to_string())
+    });
+    match national.as_deref().and_then(E164::parse).or_else(|| E164::from_digits(&plain)) {
         Some(number) => Called::Number(number),
         None => Called::Other(plain),
     }
@@ -143,9 +119,7 @@ pub(crate) fn verification(request: &Request) -> Option<String> {
     let verstat = |name: &HeaderName| {
         let value = request.headers.text(name)?;
         let at = value.find("verstat=")?;
-        let end = value[at + 8..]
-            .find([';', '>', '"', ',', ' '])
-            .unwrap_or(value.len() - at - 8);
+        let end = value[at + 8..].find([';', '>', '"', ',', ' ']).unwrap_or(value.len() - at - 8);
         Some(value[at + 8..at + 8 + end].to_owned())
     };
     verstat(&HeaderName::PAssertedIdentity).or_else(|| verstat(&HeaderName::From))
@@ -164,10 +138,7 @@ pub(crate) fn is_special(address: IpAddr) -> bool {
                 || v4.is_broadcast()
         }
         IpAddr::V6(v6) => {
-            v6.is_loopback()
-                || v6.is_multicast()
-                || v6.is_unspecified()
-                || v6.is_unicast_link_local()
+            v6.is_loopback() || v6.is_multicast() || v6.is_unspecified() || v6.is_unicast_link_local()
         }
     }
 }

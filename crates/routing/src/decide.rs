@@ -98,17 +98,10 @@ pub fn decide(table: &RouteTable, call: &InboundCall<'_>, steps: &mut Option<Ste
     };
     let claiming = claiming_trunks(table, call);
     if claiming.is_empty() {
-        note(format!(
-            "no inbound trunk holds {}: the peer is unknown",
-            call.source
-        ));
+        note(format!("no inbound trunk holds {}: the peer is unknown", call.source));
         return Decision::Stranger;
     }
-    note(format!(
-        "trunks that hold {}: {}",
-        call.source,
-        names(&claiming)
-    ));
+    note(format!("trunks that hold {}: {}", call.source, names(&claiming)));
     // The called number is read in each trunk's national format until one names a number of ours.
     let found = claiming.iter().find_map(|(trunk, _)| {
         match called_number(call.request, trunk.destination_country.as_deref()) {
@@ -148,10 +141,7 @@ fn finish(
 ) -> Decision {
     let (caller, display) = Caller::of(call.request, trunk.destination_country.as_deref());
     if !caller_is_allowed(&trunk, &caller) {
-        let reason = format!(
-            "the caller is not among allowed_numbers of trunk {}",
-            trunk.name
-        );
+        let reason = format!("the caller is not among allowed_numbers of trunk {}", trunk.name);
         note(format!("{reason}: 403"));
         return Decision::Refuse { code: 403, reason };
     }
@@ -160,15 +150,9 @@ fn finish(
         note(format!("{reason}: 486"));
         return Decision::Refuse { code: 486, reason };
     }
-    let agent = number
-        .inbound
-        .clone()
-        .or_else(|| table.default_agent.clone());
+    let agent = number.inbound.clone().or_else(|| table.default_agent.clone());
     let Some(agent) = agent.filter(|agent| agent.mode != Mode::Text) else {
-        note(format!(
-            "{} has no inbound agent: announcement, then 480",
-            number.number
-        ));
+        note(format!("{} has no inbound agent: announcement, then 480", number.number));
         return Decision::NotInService { number, trunk };
     };
     note(format!("agent {}", agent.name));
@@ -178,14 +162,8 @@ fn finish(
         caller,
         agent,
         hide_phone_number: n.hide_phone_number.or(t.hide_phone_number).unwrap_or(false),
-        ringing_timeout: n
-            .ringing_timeout
-            .or(t.ringing_timeout)
-            .unwrap_or(RINGING_TIMEOUT),
-        max_call_duration: n
-            .max_call_duration
-            .or(t.max_call_duration)
-            .unwrap_or(MAX_CALL_DURATION),
+        ringing_timeout: n.ringing_timeout.or(t.ringing_timeout).unwrap_or(RINGING_TIMEOUT),
+        max_call_duration: n.max_call_duration.or(t.max_call_duration).unwrap_or(MAX_CALL_DURATION),
         number,
         trunk,
     }))
@@ -196,16 +174,11 @@ fn finish(
 fn claiming_trunks<'a>(table: &'a RouteTable, call: &InboundCall<'_>) -> Vec<(&'a Arc<Trunk>, u8)> {
     let inbound = table.trunks.iter().filter(|trunk| trunk.takes_calls());
     let claims = inbound.filter_map(|trunk| {
-        let named = trunk.address.as_ref().is_some_and(|address| {
-            call.names
-                .iter()
-                .any(|name| name.eq_ignore_ascii_case(address))
-        });
-        let length = if named {
-            Some(u8::MAX)
-        } else {
-            trunk.claims(call.source)
-        };
+        let named = trunk
+            .address
+            .as_ref()
+            .is_some_and(|address| call.names.iter().any(|name| name.eq_ignore_ascii_case(address)));
+        let length = if named { Some(u8::MAX) } else { trunk.claims(call.source) };
         length.map(|length| (trunk, length))
     });
     claims.collect()
@@ -222,14 +195,8 @@ fn choose_trunk(
         let held = claiming.iter().find(|(trunk, _)| trunk.name == bound.name);
         return held.map(|(trunk, _)| Arc::clone(trunk));
     }
-    let host = call
-        .request
-        .uri()
-        .ok()
-        .and_then(|uri| uri.host().map(trunkline_sip::format_host));
-    let by_host = claiming
-        .iter()
-        .find(|(trunk, _)| trunk.address.is_some() && trunk.address == host);
+    let host = call.request.uri().ok().and_then(|uri| uri.host().map(trunkline_sip::format_host));
+    let by_host = claiming.iter().find(|(trunk, _)| trunk.address.is_some() && trunk.address == host);
     let longest = claiming.iter().map(|(_, length)| *length).max()?;
     let by_prefix = claiming.iter().find(|(_, length)| *length == longest);
     by_host.or(by_prefix).map(|(trunk, _)| Arc::clone(trunk))
@@ -247,19 +214,13 @@ fn attributes(request: &Request, trunk: &Trunk, display: Option<String>) -> Vec<
     let mut attributes = Vec::new();
     let mut put = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            let clean = value
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(MAX_ATTRIBUTE);
+            let clean = value.chars().filter(|c| !c.is_control()).take(MAX_ATTRIBUTE);
             attributes.push((name.to_owned(), clean.collect()));
         }
     };
     put("caller_name", display);
     let diverted = diversions(&request.headers).into_iter().next();
-    put(
-        "diversion",
-        diverted.map(|step| step.from.uri.user().unwrap_or_default()),
-    );
+    put("diversion", diverted.map(|step| step.from.uri.user().unwrap_or_default()));
     put("verification", verification(request));
     let identity = request.headers.text(&HeaderName::Identity);
     put("identity", identity.map(std::borrow::Cow::into_owned));
@@ -271,11 +232,7 @@ fn attributes(request: &Request, trunk: &Trunk, display: Option<String>) -> Vec<
 }
 
 fn names(trunks: &[(&Arc<Trunk>, u8)]) -> String {
-    trunks
-        .iter()
-        .map(|(trunk, _)| trunk.name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
+    trunks.iter().map(|(trunk, _)| trunk.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

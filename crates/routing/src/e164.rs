@@ -21,9 +21,7 @@ impl E164 {
     #[must_use]
     pub fn from_digits(digits: &str) -> Option<Self> {
         let fits = (MIN_DIGITS..=MAX_DIGITS).contains(&digits.len());
-        (fits && !digits.starts_with('0'))
-            .then(|| digits.parse().ok().map(Self))
-            .flatten()
+        (fits && !digits.starts_with('0')).then(|| digits.parse().ok().map(Self)).flatten()
     }
 }
 
@@ -35,9 +33,7 @@ impl fmt::Display for E164 {
 
 /// The digits of a number without visual separators (RFC 3966 §3); `None` for anything else in it.
 pub(crate) fn digits(text: &str) -> Option<String> {
-    let plain = text
-        .chars()
-        .filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' '));
+    let plain = text.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' '));
     let plain: String = plain.collect();
     (!plain.is_empty() && plain.bytes().all(|b| b.is_ascii_digit())).then_some(plain)
 }
@@ -54,14 +50,9 @@ impl NumberPattern {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text == "*" {
-            return Some(Self {
-                digits: String::new(),
-                prefix: true,
-            });
+            return Some(Self { digits: String::new(), prefix: true });
         }
-        let (number, prefix) = text
-            .strip_suffix('*')
-            .map_or((text, false), |number| (number, true));
+        let (number, prefix) = text.strip_suffix('*').map_or((text, false), |number| (number, true));
         let digits = digits(number.strip_prefix('+')?)?;
         (prefix || E164::from_digits(&digits).is_some()).then_some(Self { digits, prefix })
     }
@@ -70,11 +61,7 @@ impl NumberPattern {
     #[must_use]
     pub fn matches(&self, number: E164) -> bool {
         let text = number.0.to_string();
-        if self.prefix {
-            text.starts_with(&self.digits)
-        } else {
-            text == self.digits
-        }
+        if self.prefix { text.starts_with(&self.digits) } else { text == self.digits }
     }
 }
 
@@ -84,21 +71,8 @@ mod tests {
 
     #[test]
     fn numbers_have_a_plus_and_seven_to_fifteen_digits() {
-        assert_eq!(
-            E164::parse("+1 (415) 555-0100")
-                .map(|n| n.to_string())
-                .as_deref(),
-            Some("+14155550100")
-        );
-        for bad in [
-            "14155550100",
-            "+911",
-            "+0123456789",
-            "+1234567890123456",
-            "+1415555010x",
-            "+",
-            "",
-        ] {
+        assert_eq!(E164::parse("+1 (415) 555-0100").map(|n| n.to_string()).as_deref(), Some("+14155550100"));
+        for bad in ["14155550100", "+911", "+0123456789", "+1234567890123456", "+1415555010x", "+", ""] {
             assert_eq!(E164::parse(bad), None, "{bad}");
         }
     }
@@ -106,19 +80,8 @@ mod tests {
     #[test]
     fn patterns_are_numbers_or_prefixes() {
         let number = E164::parse("+14155550100").expect("number");
-        for (pattern, fits) in [
-            ("+1415*", true),
-            ("+14155550100", true),
-            ("*", true),
-            ("+1416*", false),
-        ] {
-            assert_eq!(
-                NumberPattern::parse(pattern)
-                    .expect(pattern)
-                    .matches(number),
-                fits,
-                "{pattern}"
-            );
+        for (pattern, fits) in [("+1415*", true), ("+14155550100", true), ("*", true), ("+1416*", false)] {
+            assert_eq!(NumberPattern::parse(pattern).expect(pattern).matches(number), fits, "{pattern}");
         }
         assert_eq!(NumberPattern::parse("+14"), None);
         assert_eq!(NumberPattern::parse("1415*"), None);

@@ -20,12 +20,11 @@ pub use e164::{E164, NumberPattern};
 pub use ipnet::IpNet;
 pub use load::{Source, load};
 pub use node::{
-    ListenAddress, MediaSettings, Node, NodeError, SipSettings, TlsSettings, UnknownPeers,
-    load_node,
+    ListenAddress, MediaSettings, Node, NodeError, SipSettings, TlsSettings, UnknownPeers, load_node,
 };
 pub use private::{Pii, Secret, mask};
 pub use problem::{Problem, Severity};
 pub use table::{
-    Agent, Builtin, CallLimits, Connect, Direction, MediaEncryption, Mode, Number, RouteTable,
-    Transport, Trunk,
+    Agent, Builtin, CallLimits, Connect, Direction, MediaEncryption, Mode, Number, RouteTable, Transport,
+    Trunk,
 };

@@ -120,13 +120,7 @@ pub fn load_node(name: &str, text: &str) -> Result<Node, NodeError> {
     let mut top = Reader::of_document(&document, &mut report);
     let sections = ["node", "sip", "media", "api", "routes"].map(|key| top.table(key));
     top.finish(&[]);
-    let [
-        node,
-        sip_section,
-        media_section,
-        api_section,
-        routes_section,
-    ] = sections;
+    let [node, sip_section, media_section, api_section, routes_section] = sections;
     let mut name = "trunkline".to_owned();
     let mut data_dir = "data".to_owned();
     if let Some(entry) = &node {
@@ -139,31 +133,16 @@ pub fn load_node(name: &str, text: &str) -> Result<Node, NodeError> {
     let media = media(media_section.as_ref(), &mut report);
     let (api_listen, api_token) = api(api_section.as_ref(), &mut report);
     let (route_files, default_agent) = routes(routes_section.as_ref(), &mut report);
-    if report
-        .problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Error)
-    {
+    if report.problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(NodeError(report.problems));
     }
-    Ok(Node {
-        name,
-        data_dir,
-        sip,
-        media,
-        api_listen,
-        api_token,
-        route_files,
-        default_agent,
-    })
+    Ok(Node { name, data_dir, sip, media, api_listen, api_token, route_files, default_agent })
 }
 
-fn sip(entry: Option<&crate::load::Entry<'_>>, report: &mut Report<'_>) -> SipSettings {
-    let mut settings = SipSettings {
-        listen: vec![listen("udp:0.0.0.0:5060"), listen("tcp:0.0.0.0:5060")]
-            .into_iter()
-            .flatten()
-            .collect(),
+/// What holds where `[sip]` says nothing.
+fn sip_defaults() -> SipSettings {
+    SipSettings {
+        listen: [listen("udp:0.0.0.0:5060"), listen("tcp:0.0.0.0:5060")].into_iter().flatten().collect(),
         external_address: None,
         external_host: None,
         local_networks: Vec::new(),
@@ -172,80 +151,68 @@ fn sip(entry: Option<&crate::load::Entry<'_>>, report: &mut Report<'_>) -> SipSe
         new_calls_per_second: 500,
         accept_info: false,
         accept_message: false,
-        timers: [
-            Duration::from_millis(500),
-            Duration::from_secs(4),
-            Duration::from_secs(5),
-        ],
+        timers: [Duration::from_millis(500), Duration::from_secs(4), Duration::from_secs(5)],
         tls: None,
-    };
+    }
+}
+
+fn sip(entry: Option<&crate::load::Entry<'_>>, report: &mut Report<'_>) -> SipSettings {
+    let mut settings = sip_defaults();
     let Some(entry) = entry else { return settings };
     let mut reader = Reader::of_entry(entry, report);
     if let Some(list) = reader.strings("listen") {
-        settings.listen.clear();
-        for (text, span) in list {
-            match listen(&text) {
-                Some(address) => settings.listen.push(address),
-                None => reader.report.error(&span, format!(
-                    "{text:?} is no listener; write \"udp:0.0.0.0:5060\", \"tcp:…\" or \"tls:[::]:5061\"",
-                )),
-            }
-        }
+        settings.listen = listeners(list, &mut reader);
     }
     settings.external_address = parsed(&mut reader, "external_address", "an IP address");
     settings.external_host = reader.string("external_host").map(|(text, _)| text);
     settings.local_networks = crate::load::networks(&mut reader, "local_networks");
-    let unknown = reader.choice(
-        "unknown_peers",
-        &[
-            ("drop", UnknownPeers::Drop),
-            ("reject", UnknownPeers::Reject),
-        ],
-    );
+    let unknown =
+        reader.choice("unknown_peers", &[("drop", UnknownPeers::Drop), ("reject", UnknownPeers::Reject)]);
     settings.unknown_peers = unknown.unwrap_or(settings.unknown_peers);
     settings.max_calls = count(&mut reader, "max_calls", settings.max_calls);
-    settings.new_calls_per_second = count(
-        &mut reader,
-        "new_calls_per_second",
-        settings.new_calls_per_second,
-    );
+    settings.new_calls_per_second = count(&mut reader, "new_calls_per_second", settings.new_calls_per_second);
     settings.accept_info = reader.boolean("accept_info").unwrap_or(false);
     settings.accept_message = reader.boolean("accept_message").unwrap_or(false);
-    for (at, key) in ["t1_milliseconds", "t2_milliseconds", "t4_milliseconds"]
-        .into_iter()
-        .enumerate()
-    {
+    for (at, key) in ["t1_milliseconds", "t2_milliseconds", "t4_milliseconds"].into_iter().enumerate() {
         if let Some(value) = reader.integer(key, 10..=60_000) {
             settings.timers[at] = Duration::from_millis(value.unsigned_abs());
         }
     }
     let tls = reader.table("tls");
-    let needs_tls = settings
-        .listen
-        .iter()
-        .any(|l| l.transport == Transport::Tls);
+    let needs_tls = settings.listen.iter().any(|l| l.transport == Transport::Tls);
     if needs_tls && tls.is_none() {
-        reader.report.error(
-            &entry.span,
-            "a tls: listener needs [sip.tls] with certificate and private_key",
-        );
+        reader.report.error(&entry.span, "a tls: listener needs [sip.tls] with certificate and private_key");
     }
     reader.finish(&[]);
-    settings.tls = tls.and_then(|entry| {
-        let mut reader = Reader::of_entry(&entry, report);
-        let (certificate, key) = (
-            reader.required("certificate"),
-            reader.required("private_key"),
-        );
-        let client_ca = reader.string("client_ca").map(|(text, _)| text);
-        reader.finish(&[]);
-        Some(TlsSettings {
-            certificate: certificate?.0,
-            private_key: key?.0,
-            client_ca,
-        })
-    });
+    settings.tls = tls.and_then(|entry| tls_settings(&entry, report));
     settings
+}
+
+fn tls_settings(entry: &crate::load::Entry<'_>, report: &mut Report<'_>) -> Option<TlsSettings> {
+    let mut reader = Reader::of_entry(entry, report);
+    let (certificate, key) = (reader.required("certificate"), reader.required("private_key"));
+    let client_ca = reader.string("client_ca").map(|(text, _)| text);
+    reader.finish(&[]);
+    Some(TlsSettings { certificate: certificate?.0, private_key: key?.0, client_ca })
+}
+
+fn listeners(
+    list: Vec<(String, std::ops::Range<usize>)>,
+    reader: &mut Reader<'_, '_, '_>,
+) -> Vec<ListenAddress> {
+    let mut listeners = Vec::new();
+    for (text, span) in list {
+        match listen(&text) {
+            Some(address) => listeners.push(address),
+            None => reader.report.error(
+                &span,
+                format!(
+                    "{text:?} is no listener; write \"udp:0.0.0.0:5060\", \"tcp:…\" or \"tls:[::]:5061\""
+                ),
+            ),
+        }
+    }
+    listeners
 }
 
 fn listen(text: &str) -> Option<ListenAddress> {
@@ -256,10 +223,7 @@ fn listen(text: &str) -> Option<ListenAddress> {
         "tls" => Transport::Tls,
         _ => return None,
     };
-    Some(ListenAddress {
-        transport,
-        address: address.parse().ok()?,
-    })
+    Some(ListenAddress { transport, address: address.parse().ok()? })
 }
 
 fn media(entry: Option<&crate::load::Entry<'_>>, report: &mut Report<'_>) -> MediaSettings {
@@ -276,9 +240,7 @@ fn media(entry: Option<&crate::load::Entry<'_>>, report: &mut Report<'_>) -> Med
         for (text, span) in list {
             match text.parse() {
                 Ok(address) => settings.listen_addresses.push(address),
-                Err(_) => reader
-                    .report
-                    .error(&span, format!("{text:?} is no IP address")),
+                Err(_) => reader.report.error(&span, format!("{text:?} is no IP address")),
             }
         }
     }
@@ -286,9 +248,7 @@ fn media(entry: Option<&crate::load::Entry<'_>>, report: &mut Report<'_>) -> Med
         let ports: Option<Vec<u16>> = numbers.iter().map(|n| u16::try_from(*n).ok()).collect();
         match ports.as_deref() {
             Some([low, high]) if *low >= 1024 && high > low => settings.ports = *low..=*high,
-            _ => reader
-                .report
-                .error(&span, "ports must be [lowest, highest], from 1024 to 65535"),
+            _ => reader.report.error(&span, "ports must be [lowest, highest], from 1024 to 65535"),
         }
     }
     if let Some(list) = reader.strings("codecs") {
@@ -296,10 +256,9 @@ fn media(entry: Option<&crate::load::Entry<'_>>, report: &mut Report<'_>) -> Med
         for (text, span) in list {
             match Codec::from_name(&text) {
                 Some(codec) => settings.codecs.push(codec),
-                None => reader.report.error(
-                    &span,
-                    format!("{text:?} is no codec; write \"PCMU\" or \"PCMA\""),
-                ),
+                None => {
+                    reader.report.error(&span, format!("{text:?} is no codec; write \"PCMU\" or \"PCMA\""))
+                }
             }
         }
     }
@@ -330,18 +289,13 @@ fn api(
     (address, token)
 }
 
-fn routes(
-    entry: Option<&crate::load::Entry<'_>>,
-    report: &mut Report<'_>,
-) -> (Vec<String>, Option<String>) {
+fn routes(entry: Option<&crate::load::Entry<'_>>, report: &mut Report<'_>) -> (Vec<String>, Option<String>) {
     let default = vec!["routes/*.toml".to_owned()];
     let Some(entry) = entry else {
         return (default, None);
     };
     let mut reader = Reader::of_entry(entry, report);
-    let files = reader
-        .strings("files")
-        .map(|list| list.into_iter().map(|(text, _)| text).collect());
+    let files = reader.strings("files").map(|list| list.into_iter().map(|(text, _)| text).collect());
     let agent = reader.string("default_agent").map(|(text, _)| text);
     reader.finish(&[]);
     (files.unwrap_or(default), agent)
@@ -355,9 +309,7 @@ fn parsed<T: std::str::FromStr>(
     let (text, span) = reader.string(key)?;
     let value = text.parse().ok();
     if value.is_none() {
-        reader
-            .report
-            .error(&span, format!("{key} is {text:?}; write {wanted}"));
+        reader.report.error(&span, format!("{key} is {text:?}; write {wanted}"));
     }
     value
 }

@@ -50,8 +50,5 @@ impl<T: fmt::Display> fmt::Display for Pii<T> {
 #[must_use]
 pub fn mask(text: &str) -> String {
     let shown = text.chars().count().saturating_sub(2);
-    text.chars()
-        .enumerate()
-        .map(|(at, c)| if at < shown { '*' } else { c })
-        .collect()
+    text.chars().enumerate().map(|(at, c)| if at < shown { '*' } else { c }).collect()
 }

@@ -33,11 +33,7 @@ impl fmt::Display for Problem {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(
-            f,
-            "{}:{}:{}: {kind}: {}",
-            self.file, self.line, self.column, self.message
-        )
+        write!(f, "{}:{}:{}: {kind}: {}", self.file, self.line, self.column, self.message)
     }
 }
 
@@ -51,18 +47,9 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
-        let ends = text
-            .bytes()
-            .enumerate()
-            .filter(|(_, b)| *b == b'\n')
-            .map(|(at, _)| at + 1);
+        let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(ends).collect();
-        Self {
-            file,
-            text,
-            line_starts,
-            problems: Vec::new(),
-        }
+        Self { file, text, line_starts, problems: Vec::new() }
     }
 
     pub(crate) fn error(&mut self, span: &Range<usize>, message: impl Into<String>) {
@@ -78,24 +65,13 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn line_of(&self, span: &Range<usize>) -> usize {
-        self.line_starts
-            .partition_point(|start| *start <= span.start.min(self.text.len()))
+        self.line_starts.partition_point(|start| *start <= span.start.min(self.text.len()))
     }
 
     fn push(&mut self, severity: Severity, span: &Range<usize>, message: String) {
         let line = self.line_of(span);
         let start = self.line_starts[line - 1];
-        let column = self
-            .text
-            .get(start..span.start)
-            .map_or(0, |before| before.chars().count())
-            + 1;
-        self.problems.push(Problem {
-            severity,
-            file: self.file.to_owned(),
-            line,
-            column,
-            message,
-        });
+        let column = self.text.get(start..span.start).map_or(0, |before| before.chars().count()) + 1;
+        self.problems.push(Problem { severity, file: self.file.to_owned(), line, column, message });
     }
 }

@@ -193,9 +193,7 @@ impl RouteTable {
     /// Whether some inbound trunk claims that address, so that it is no stranger.
     #[must_use]
     pub fn is_peer(&self, address: std::net::IpAddr) -> bool {
-        self.trunks
-            .iter()
-            .any(|trunk| trunk.takes_calls() && trunk.claims(address).is_some())
+        self.trunks.iter().any(|trunk| trunk.takes_calls() && trunk.claims(address).is_some())
     }
 }
 
@@ -213,19 +211,13 @@ impl Trunk {
         if self.allowed_addresses.is_empty() {
             return Some(0);
         }
-        let holding = self
-            .allowed_addresses
-            .iter()
-            .filter(|net| net.contains(&address));
+        let holding = self.allowed_addresses.iter().filter(|net| net.contains(&address));
         holding.map(IpNet::prefix_len).max()
     }
 
     /// Whether media may come from and go to that address, beside the signalling peer's own.
     #[must_use]
     pub fn covers_media(&self, address: std::net::IpAddr) -> bool {
-        self.allowed_addresses
-            .iter()
-            .chain(&self.media_addresses)
-            .any(|net| net.contains(&address))
+        self.allowed_addresses.iter().chain(&self.media_addresses).any(|net| net.contains(&address))
     }
 }

@@ -72,11 +72,9 @@ impl Media {
     pub fn rtpmaps(&self) -> Vec<RtpMap> {
         self.typed("rtpmap")
             .filter_map(|attribute| match attribute {
-                SdpAttribute::Rtpmap(map) => Some(RtpMap {
-                    payload_type: map.payload_type,
-                    name: map.codec_name,
-                    rate: map.frequency,
-                }),
+                SdpAttribute::Rtpmap(map) => {
+                    Some(RtpMap { payload_type: map.payload_type, name: map.codec_name, rate: map.frequency })
+                }
                 _ => None,
             })
             .collect()
@@ -112,20 +110,13 @@ impl Media {
     /// Whether an attribute stands on the m-line.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.attributes
-            .iter()
-            .any(|attribute| attribute.name == name)
+        self.attributes.iter().any(|attribute| attribute.name == name)
     }
 
     /// The direction of the m-line, else of the session, else `sendrecv`.
     #[must_use]
     pub fn direction(&self, session: &Description) -> Direction {
-        let all = [
-            Direction::SendRecv,
-            Direction::SendOnly,
-            Direction::RecvOnly,
-            Direction::Inactive,
-        ];
+        let all = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
         let mut attributes = self.attributes.iter().chain(&session.attributes);
         attributes
             .find_map(|attribute| all.into_iter().find(|d| d.name() == attribute.name))
@@ -133,13 +124,8 @@ impl Media {
     }
 
     fn typed(&self, name: &str) -> impl Iterator<Item = SdpAttribute> {
-        self.attributes
-            .iter()
-            .filter(move |attribute| attribute.name == name)
-            .filter_map(|attribute| {
-                format!("{}:{}", attribute.name, attribute.value.as_deref()?)
-                    .parse()
-                    .ok()
-            })
+        self.attributes.iter().filter(move |attribute| attribute.name == name).filter_map(|attribute| {
+            format!("{}:{}", attribute.name, attribute.value.as_deref()?).parse().ok()
+        })
     }
 }

@@ -22,9 +22,7 @@ impl Codec {
     /// Reads a name as configuration and rtpmap write it.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Pcmu, Self::Pcma]
-            .into_iter()
-            .find(|codec| codec.name().eq_ignore_ascii_case(name))
+        [Self::Pcmu, Self::Pcma].into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
     }
 
     /// Static payload type.
@@ -39,8 +37,6 @@ impl Codec {
     /// The codec of a static payload type.
     #[must_use]
     pub fn from_payload_type(payload_type: u8) -> Option<Self> {
-        [Self::Pcmu, Self::Pcma]
-            .into_iter()
-            .find(|codec| codec.payload_type() == payload_type)
+        [Self::Pcmu, Self::Pcma].into_iter().find(|codec| codec.payload_type() == payload_type)
     }
 }

@@ -81,10 +81,7 @@ impl Description {
             return Err(SdpError::TooLarge);
         }
         let text = std::str::from_utf8(body).map_err(|_| SdpError::NotText)?;
-        let mut lines = text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty());
+        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         match lines.next() {
             Some((_, line)) if line.trim_end() == "v=0" => {}
             _ => return Err(SdpError::NoVersion),
@@ -119,8 +116,7 @@ impl Description {
                 if self.media.len() == MAX_MEDIA {
                     return Err(SdpError::TooLarge);
                 }
-                self.media
-                    .push(media(value).ok_or(SdpError::BadMedia(number))?);
+                self.media.push(media(value).ok_or(SdpError::BadMedia(number))?);
             }
             "a" => {
                 let attributes = match self.media.last_mut() {
@@ -128,13 +124,8 @@ impl Description {
                     None => &mut self.attributes,
                 };
                 if attributes.len() < MAX_ATTRIBUTES {
-                    let (name, value) = value
-                        .split_once(':')
-                        .map_or((value, None), |(n, v)| (n, Some(v)));
-                    attributes.push(Attribute {
-                        name: name.to_owned(),
-                        value: value.map(str::to_owned),
-                    });
+                    let (name, value) = value.split_once(':').map_or((value, None), |(n, v)| (n, Some(v)));
+                    attributes.push(Attribute { name: name.to_owned(), value: value.map(str::to_owned) });
                 }
             }
             _ => {}
@@ -170,20 +161,11 @@ impl fmt::Display for Attribute {
 
 impl fmt::Display for Media {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "m={} {} {} {}\r\n",
-            self.kind,
-            self.port,
-            self.protocol,
-            self.formats.join(" ")
-        )?;
+        write!(f, "m={} {} {} {}\r\n", self.kind, self.port, self.protocol, self.formats.join(" "))?;
         if let Some(address) = &self.connection {
             write!(f, "c=IN {} {address}\r\n", family(address))?;
         }
-        self.attributes
-            .iter()
-            .try_for_each(|attribute| attribute.fmt(f))
+        self.attributes.iter().try_for_each(|attribute| attribute.fmt(f))
     }
 }
 
@@ -191,15 +173,9 @@ impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.connection.as_deref().unwrap_or("0.0.0.0");
         let family = family(address);
-        write!(
-            f,
-            "v=0\r\no=- {} {} IN {family} {address}\r\n",
-            self.session_id, self.session_version
-        )?;
+        write!(f, "v=0\r\no=- {} {} IN {family} {address}\r\n", self.session_id, self.session_version)?;
         write!(f, "s=-\r\nc=IN {family} {address}\r\nt=0 0\r\n")?;
-        self.attributes
-            .iter()
-            .try_for_each(|attribute| attribute.fmt(f))?;
+        self.attributes.iter().try_for_each(|attribute| attribute.fmt(f))?;
         self.media.iter().try_for_each(|media| media.fmt(f))
     }
 }

@@ -122,10 +122,7 @@ pub fn offer(codecs: &[Codec], direction: Direction, local: &LocalMedia) -> Stri
     }
     put_events(&mut media, EVENT_PAYLOAD_TYPE);
     media.attributes.push(attribute("ptime", "20".to_owned()));
-    media.attributes.push(Attribute {
-        name: direction.name().to_owned(),
-        value: None,
-    });
+    media.attributes.push(Attribute { name: direction.name().to_owned(), value: None });
     describe(local, vec![media])
 }
 
@@ -144,11 +141,7 @@ pub fn accept(answer: &Description, codecs: &[Codec]) -> Result<Selection, Negot
 
 fn selection(peer: &Description, line: usize, codec: Codec, payload_type: u8) -> Selection {
     let media = &peer.media[line];
-    let address = media
-        .connection
-        .as_deref()
-        .or(peer.connection.as_deref())
-        .unwrap_or("");
+    let address = media.connection.as_deref().or(peer.connection.as_deref()).unwrap_or("");
     let address: Option<IpAddr> = address.parse().ok();
     // RFC 3264 §8.4 and RFC 2543: 0.0.0.0 is the old way to put a call on hold.
     let old_hold = address.is_some_and(|a| a.is_unspecified());
@@ -162,9 +155,7 @@ fn selection(peer: &Description, line: usize, codec: Codec, payload_type: u8) ->
     let remote_rtcp = match media.rtcp() {
         _ if mux => remote,
         Some((port, own)) => own.or(address).map(|ip| SocketAddr::new(ip, port)),
-        None => address
-            .zip(media.port.checked_add(1))
-            .map(|(ip, port)| SocketAddr::new(ip, port)),
+        None => address.zip(media.port.checked_add(1)).map(|(ip, port)| SocketAddr::new(ip, port)),
     };
     let wanted = media.ptime(peer).unwrap_or(20) / 10 * 10;
     Selection {
@@ -184,10 +175,7 @@ fn selection(peer: &Description, line: usize, codec: Codec, payload_type: u8) ->
 fn select_codec(media: &Media, codecs: &[Codec]) -> Option<(Codec, u8)> {
     let maps = media.rtpmaps();
     codecs.iter().find_map(|codec| {
-        let payload_types = media
-            .formats
-            .iter()
-            .filter_map(|format| format.parse::<u8>().ok());
+        let payload_types = media.formats.iter().filter_map(|format| format.parse::<u8>().ok());
         let mut fitting = payload_types.filter(|payload_type| {
             match maps.iter().find(|map| map.payload_type == *payload_type) {
                 Some(map) => map.name.eq_ignore_ascii_case(codec.name()) && map.rate == RATE,
@@ -200,13 +188,9 @@ fn select_codec(media: &Media, codecs: &[Codec]) -> Option<(Codec, u8)> {
 
 fn events_payload_type(media: &Media) -> Option<u8> {
     let maps = media.rtpmaps();
-    let events =
-        |m: &&crate::RtpMap| m.name.eq_ignore_ascii_case("telephone-event") && m.rate == RATE;
+    let events = |m: &&crate::RtpMap| m.name.eq_ignore_ascii_case("telephone-event") && m.rate == RATE;
     let map = maps.iter().find(events)?;
-    media
-        .formats
-        .contains(&map.payload_type.to_string())
-        .then_some(map.payload_type)
+    media.formats.contains(&map.payload_type.to_string()).then_some(map.payload_type)
 }
 
 fn audio_line(protocol: &str, selection: &Selection, port: u16) -> Media {
@@ -215,19 +199,11 @@ fn audio_line(protocol: &str, selection: &Selection, port: u16) -> Media {
     if let Some(payload_type) = selection.events {
         put_events(&mut media, payload_type);
     }
-    media
-        .attributes
-        .push(attribute("ptime", selection.ptime.to_string()));
+    media.attributes.push(attribute("ptime", selection.ptime.to_string()));
     if selection.rtcp_mux {
-        media.attributes.push(Attribute {
-            name: "rtcp-mux".to_owned(),
-            value: None,
-        });
+        media.attributes.push(Attribute { name: "rtcp-mux".to_owned(), value: None });
     }
-    media.attributes.push(Attribute {
-        name: selection.direction.name().to_owned(),
-        value: None,
-    });
+    media.attributes.push(Attribute { name: selection.direction.name().to_owned(), value: None });
     media
 }
 
@@ -244,28 +220,17 @@ fn audio_media(protocol: &str, port: u16) -> Media {
 
 fn put_codec(media: &mut Media, payload_type: u8, codec: Codec) {
     media.formats.push(payload_type.to_string());
-    media.attributes.push(attribute(
-        "rtpmap",
-        format!("{payload_type} {}/{RATE}", codec.name()),
-    ));
+    media.attributes.push(attribute("rtpmap", format!("{payload_type} {}/{RATE}", codec.name())));
 }
 
 fn put_events(media: &mut Media, payload_type: u8) {
     media.formats.push(payload_type.to_string());
-    media.attributes.push(attribute(
-        "rtpmap",
-        format!("{payload_type} telephone-event/{RATE}"),
-    ));
-    media
-        .attributes
-        .push(attribute("fmtp", format!("{payload_type} 0-16")));
+    media.attributes.push(attribute("rtpmap", format!("{payload_type} telephone-event/{RATE}")));
+    media.attributes.push(attribute("fmtp", format!("{payload_type} 0-16")));
 }
 
 fn attribute(name: &str, value: String) -> Attribute {
-    Attribute {
-        name: name.to_owned(),
-        value: Some(value),
-    }
+    Attribute { name: name.to_owned(), value: Some(value) }
 }
 
 fn describe(local: &LocalMedia, media: Vec<Media>) -> String {

@@ -38,10 +38,7 @@ impl Tokens {
     /// Tokens under `key`; one key serves one shard.
     #[must_use]
     pub const fn new(key: (u64, u64)) -> Self {
-        Self {
-            hash: KeyedHash::new(key),
-            count: 0,
-        }
+        Self { hash: KeyedHash::new(key), count: 0 }
     }
 
     /// A fresh number.

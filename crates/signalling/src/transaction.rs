@@ -8,12 +8,14 @@
 //! | INVITE client | `invite_client` | Calling → Proceeding → Completed, or Accepted (RFC 6026) |
 //! | non-INVITE client | `non_invite_client` | Trying → Proceeding → Completed |
 
+mod incoming;
 mod invite_client;
 mod invite_server;
 mod key;
 mod layer;
 mod non_invite_client;
 mod non_invite_server;
+mod paths;
 
 use bytes::Bytes;
 use trunkline_sip::{Flow, Request, Response};

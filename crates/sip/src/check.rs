@@ -23,19 +23,11 @@ impl Rejection {
     /// A refusal without fields.
     #[must_use]
     pub const fn new(code: u16, phrase: &'static str) -> Self {
-        Self {
-            code,
-            phrase,
-            fields: Vec::new(),
-        }
+        Self { code, phrase, fields: Vec::new() }
     }
 
     fn with(code: u16, name: HeaderName, value: String) -> Self {
-        Self {
-            code,
-            phrase: "",
-            fields: vec![(name, value)],
-        }
+        Self { code, phrase: "", fields: vec![(name, value)] }
     }
 
     /// The response to `request`.
@@ -87,8 +79,8 @@ pub fn request(request: &Request) -> Result<(), Rejection> {
     via(&request.headers)?;
     cseq(request)?;
     addresses(request)?;
-    let hops_fine = request.headers.first(&HeaderName::MaxForwards).is_none()
-        || max_forwards(&request.headers).is_some();
+    let hops_fine =
+        request.headers.first(&HeaderName::MaxForwards).is_none() || max_forwards(&request.headers).is_some();
     if !hops_fine {
         return bad("Bad Max-Forwards");
     }
@@ -121,9 +113,7 @@ fn cseq(request: &Request) -> Result<(), Rejection> {
     };
     match CSeq::parse(&value) {
         None => Err(Rejection::new(400, "Bad CSeq")),
-        Some(cseq) if cseq.method != request.method => {
-            Err(Rejection::new(400, "CSeq Method Does Not Match"))
-        }
+        Some(cseq) if cseq.method != request.method => Err(Rejection::new(400, "CSeq Method Does Not Match")),
         Some(_) => Ok(()),
     }
 }
@@ -151,11 +141,7 @@ fn addresses(request: &Request) -> Result<(), Rejection> {
         }
     }
     for name in [HeaderName::Route, HeaderName::RecordRoute] {
-        if request
-            .headers
-            .elements(&name)
-            .any(|value| NameAddr::parse(&value).is_err())
-        {
+        if request.headers.elements(&name).any(|value| NameAddr::parse(&value).is_err()) {
             return bad("Bad Route");
         }
     }
@@ -194,29 +180,16 @@ pub struct Capabilities<'a> {
 pub fn capabilities(request: &Request, ours: &Capabilities<'_>) -> Result<(), Rejection> {
     if !ours.methods.contains(&request.method) {
         let code = if request.method.is_known() { 405 } else { 501 };
-        return Err(Rejection::with(
-            code,
-            HeaderName::Allow,
-            allow(ours.methods),
-        ));
+        return Err(Rejection::with(code, HeaderName::Allow, allow(ours.methods)));
     }
     if matches!(request.method, Method::Ack | Method::Cancel) {
         return Ok(());
     }
     let unknown: Vec<String> = option_tags(&request.headers, &HeaderName::Require)
-        .filter(|tag| {
-            !ours
-                .extensions
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(tag))
-        })
+        .filter(|tag| !ours.extensions.iter().any(|known| known.eq_ignore_ascii_case(tag)))
         .collect();
     if !unknown.is_empty() {
-        return Err(Rejection::with(
-            420,
-            HeaderName::Unsupported,
-            unknown.join(", "),
-        ));
+        return Err(Rejection::with(420, HeaderName::Unsupported, unknown.join(", ")));
     }
     body(request, ours)?;
     let answers_sdp = matches!(request.method, Method::Invite | Method::Update);
@@ -229,38 +202,17 @@ pub fn capabilities(request: &Request, ours: &Capabilities<'_>) -> Result<(), Re
 /// The value of an Allow field.
 #[must_use]
 pub fn allow(methods: &[Method]) -> String {
-    methods
-        .iter()
-        .map(Method::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
+    methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn body(request: &Request, ours: &Capabilities<'_>) -> Result<(), Rejection> {
     if request.body.is_empty() || is_optional(&request.headers) {
         return Ok(());
     }
-    let refuse = || {
-        Err(Rejection::with(
-            415,
-            HeaderName::Accept,
-            ours.bodies.join(", "),
-        ))
-    };
-    if request
-        .headers
-        .elements(&HeaderName::ContentEncoding)
-        .any(|c| !c.eq_ignore_ascii_case("identity"))
-    {
-        let identity = (
-            HeaderName::from_token("Accept-Encoding"),
-            "identity".to_owned(),
-        );
-        return Err(Rejection {
-            code: 415,
-            phrase: "",
-            fields: vec![identity],
-        });
+    let refuse = || Err(Rejection::with(415, HeaderName::Accept, ours.bodies.join(", ")));
+    if request.headers.elements(&HeaderName::ContentEncoding).any(|c| !c.eq_ignore_ascii_case("identity")) {
+        let identity = (HeaderName::from_token("Accept-Encoding"), "identity".to_owned());
+        return Err(Rejection { code: 415, phrase: "", fields: vec![identity] });
     }
     match MediaType::of(&request.headers) {
         None => Err(Rejection::new(400, "Missing Content-Type")),
@@ -275,11 +227,9 @@ fn body(request: &Request, ours: &Capabilities<'_>) -> Result<(), Rejection> {
 
 /// Whether the sender said that the body may be passed over (RFC 3261 §20.11).
 fn is_optional(headers: &Headers) -> bool {
-    headers
-        .text(&HeaderName::ContentDisposition)
-        .is_some_and(|value| {
-            crate::Params::parse(value.split_once(';').map_or("", |(_, params)| params))
-                .value("handling")
-                .is_some_and(|handling| handling.eq_ignore_ascii_case("optional"))
-        })
+    headers.text(&HeaderName::ContentDisposition).is_some_and(|value| {
+        crate::Params::parse(value.split_once(';').map_or("", |(_, params)| params))
+            .value("handling")
+            .is_some_and(|handling| handling.eq_ignore_ascii_case("optional"))
+    })
 }

@@ -128,21 +128,12 @@ impl Headers {
 
     /// Appends a field.
     pub fn push(&mut self, name: HeaderName, value: impl Into<Bytes>) {
-        self.0.push(Header {
-            name,
-            value: value.into(),
-        });
+        self.0.push(Header { name, value: value.into() });
     }
 
     /// Puts a field before all others, as a Via of ours must stand.
     pub fn push_front(&mut self, name: HeaderName, value: impl Into<Bytes>) {
-        self.0.insert(
-            0,
-            Header {
-                name,
-                value: value.into(),
-            },
-        );
+        self.0.insert(0, Header { name, value: value.into() });
     }
 
     /// Replaces every field of that name by one.
@@ -177,9 +168,7 @@ impl Headers {
     pub fn elements(&self, name: &HeaderName) -> impl Iterator<Item = String> {
         self.all(name).flat_map(|header| {
             let text = header.text();
-            crate::text::list(&text)
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
+            crate::text::list(&text).map(str::to_owned).collect::<Vec<_>>()
         })
     }
 

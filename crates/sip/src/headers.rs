@@ -27,9 +27,7 @@ use crate::{HeaderName, Headers, NameAddr};
 /// Every readable `name-addr` under a header that holds a list of them (Route, Record-Route,
 /// Contact, Refer-To, Referred-By). Values that are no addresses are left out.
 pub fn addresses(headers: &Headers, name: &HeaderName) -> impl Iterator<Item = NameAddr> {
-    headers
-        .elements(name)
-        .filter_map(|element| NameAddr::parse(&element).ok())
+    headers.elements(name).filter_map(|element| NameAddr::parse(&element).ok())
 }
 
 /// Max-Forwards (RFC 3261 §20.22): 0 to 255.

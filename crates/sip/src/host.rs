@@ -25,9 +25,7 @@ pub fn parse_host(text: &str) -> Option<Host> {
     }
     let name = !text.is_empty()
         && text.len() <= 255
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
     name.then(|| Host::Domain(text.to_ascii_lowercase().into()))
 }
 
@@ -49,10 +47,7 @@ pub fn parse_host_port(text: &str) -> Option<HostPort> {
         None if rest.is_empty() => None,
         None => return None,
     };
-    Some(HostPort {
-        host: parse_host(host.trim())?,
-        port,
-    })
+    Some(HostPort { host: parse_host(host.trim())?, port })
 }
 
 fn port(digits: &str) -> Option<u16> {

@@ -27,9 +27,7 @@ impl Message {
     /// The Call-ID, by which a message finds its shard.
     #[must_use]
     pub fn call_id(&self) -> Option<&Bytes> {
-        self.headers()
-            .first(&HeaderName::CallId)
-            .map(|header| &header.value)
+        self.headers().first(&HeaderName::CallId).map(|header| &header.value)
     }
 }
 
@@ -66,13 +64,7 @@ impl Request {
     /// A request of ours.
     #[must_use]
     pub fn new(method: Method, target: impl Into<String>) -> Self {
-        Self {
-            method,
-            target: target.into(),
-            headers: Headers::new(),
-            body: Bytes::new(),
-            defect: None,
-        }
+        Self { method, target: target.into(), headers: Headers::new(), body: Bytes::new(), defect: None }
     }
 
     /// The Request-URI.

@@ -38,11 +38,7 @@ impl NameAddr {
             None => {
                 let cut = value.find(';').unwrap_or(value.len());
                 let bare = value[..cut].trim();
-                Ok(Self {
-                    display: None,
-                    uri: Uri::parse(bare)?,
-                    params: Params::parse(&value[cut..]),
-                })
+                Ok(Self { display: None, uri: Uri::parse(bare)?, params: Params::parse(&value[cut..]) })
             }
         }
     }

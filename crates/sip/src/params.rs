@@ -40,16 +40,9 @@ impl Params {
     /// Sets a parameter, in its old place where it had one.
     pub fn set(&mut self, name: &str, value: Option<&str>) {
         let value = value.map(str::to_owned);
-        match self
-            .0
-            .iter_mut()
-            .find(|p| p.name.eq_ignore_ascii_case(name))
-        {
+        match self.0.iter_mut().find(|p| p.name.eq_ignore_ascii_case(name)) {
             Some(param) => param.value = value,
-            None => self.0.push(Param {
-                name: name.to_owned(),
-                value,
-            }),
+            None => self.0.push(Param { name: name.to_owned(), value }),
         }
     }
 
@@ -61,14 +54,10 @@ impl Params {
 
 fn parse_one(part: &str) -> Param {
     match text::find_outside(part, b'=') {
-        Some(at) => Param {
-            name: part[..at].trim().to_owned(),
-            value: Some(part[at + 1..].trim().to_owned()),
-        },
-        None => Param {
-            name: part.to_owned(),
-            value: None,
-        },
+        Some(at) => {
+            Param { name: part[..at].trim().to_owned(), value: Some(part[at + 1..].trim().to_owned()) }
+        }
+        None => Param { name: part.to_owned(), value: None },
     }
 }
 

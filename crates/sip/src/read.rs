@@ -61,10 +61,7 @@ pub fn datagram(bytes: &Bytes) -> Result<Message, Garbage> {
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(Garbage::TooLong);
     }
-    let start = bytes
-        .iter()
-        .position(|b| !matches!(b, b'\r' | b'\n'))
-        .ok_or(Garbage::Empty)?;
+    let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).ok_or(Garbage::Empty)?;
     let bytes = bytes.slice(start..);
     let (head, body) = match head_end(&bytes) {
         Some(end) => (bytes.slice(..end), Some(bytes.slice(end..))),
@@ -82,9 +79,7 @@ pub fn datagram(bytes: &Bytes) -> Result<Message, Garbage> {
     match (&mut message, outcome) {
         (Message::Request(request), Ok(body)) => request.body = body,
         (Message::Response(response), Ok(body)) => response.body = body,
-        (Message::Request(request), Err(defect)) => {
-            request.defect = request.defect.or(Some(defect))
-        }
+        (Message::Request(request), Err(defect)) => request.defect = request.defect.or(Some(defect)),
         (Message::Response(_), Err(defect)) => return Err(Garbage::BrokenResponse(defect)),
     }
     Ok(message)
@@ -111,35 +106,23 @@ pub(crate) fn head(bytes: &Bytes) -> Result<Message, Garbage> {
     let first = lines.next_line().ok_or(Garbage::Empty)?;
     let first = String::from_utf8_lossy(first).into_owned();
     let (headers, defect) = read_headers(lines);
-    if first
-        .get(..4)
-        .is_some_and(|start| start.eq_ignore_ascii_case("SIP/"))
-    {
+    if first.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/")) {
         let response = status_line(&first).ok_or(Garbage::NotSip)?;
         return match defect {
             Some(defect) => Err(Garbage::BrokenResponse(defect)),
-            None => Ok(Message::Response(Response {
-                headers,
-                ..response
-            })),
+            None => Ok(Message::Response(Response { headers, ..response })),
         };
     }
     let request = request_line(&first).ok_or(Garbage::NotSip)?;
     let defect = request.defect.or(defect);
-    Ok(Message::Request(Request {
-        headers,
-        defect,
-        ..request
-    }))
+    Ok(Message::Request(Request { headers, defect, ..request }))
 }
 
 /// The one Content-Length of a message.
 pub(crate) fn content_length(headers: &Headers) -> Result<Option<usize>, Defect> {
     let mut lengths = headers.all(&HeaderName::ContentLength).map(|header| {
         let text = header.text();
-        text::number(text.trim())
-            .and_then(|n| usize::try_from(n).ok())
-            .ok_or(Defect::ContentLength)
+        text::number(text.trim()).and_then(|n| usize::try_from(n).ok()).ok_or(Defect::ContentLength)
     });
     let Some(first) = lengths.next().transpose()? else {
         return Ok(None);
@@ -152,15 +135,10 @@ pub(crate) fn content_length(headers: &Headers) -> Result<Option<usize>, Defect>
 
 /// `SIP/2.0 200 OK`. Other versions and codes outside 100 to 699 are no response at all.
 fn status_line(line: &str) -> Option<Response> {
-    let rest = line
-        .get(..8)
-        .filter(|v| v.eq_ignore_ascii_case("SIP/2.0 "))
-        .and(line.get(8..))?;
+    let rest = line.get(..8).filter(|v| v.eq_ignore_ascii_case("SIP/2.0 ")).and(line.get(8..))?;
     let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
     let code = (code.len() == 3).then(|| text::number(code)).flatten()?;
-    let code = u16::try_from(code)
-        .ok()
-        .filter(|code| (100..700).contains(code))?;
+    let code = u16::try_from(code).ok().filter(|code| (100..700).contains(code))?;
     Some(Response {
         status: StatusCode::from(code),
         reason: reason.to_owned(),
@@ -175,9 +153,7 @@ fn request_line(line: &str) -> Option<Request> {
     let (method, rest) = line.split_once(' ')?;
     let trimmed = rest.trim_end();
     let (target, version) = trimmed.rsplit_once([' ', '\t'])?;
-    let is_sip = version
-        .get(..4)
-        .is_some_and(|v| v.eq_ignore_ascii_case("SIP/"));
+    let is_sip = version.get(..4).is_some_and(|v| v.eq_ignore_ascii_case("SIP/"));
     if !text::is_token(method) || !is_sip {
         return None;
     }
@@ -220,11 +196,7 @@ fn read_headers(mut lines: Lines<'_>) -> (Headers, Option<Defect>) {
     let mut headers = Headers::new();
     let mut defect = None;
     while let Some(line) = lines.next_line() {
-        let field = if lines.folds() {
-            unfold(line, &mut lines)
-        } else {
-            lines.bytes.slice_ref(line)
-        };
+        let field = if lines.folds() { unfold(line, &mut lines) } else { lines.bytes.slice_ref(line) };
         let problem = match read_field(&field) {
             _ if headers.len() == MAX_HEADERS => Defect::TooManyHeaders,
             _ if field.len() > MAX_HEADER_BYTES => Defect::HeaderTooLong,

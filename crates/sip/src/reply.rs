@@ -9,13 +9,7 @@ use crate::{HeaderName, Headers, Request, Response, StatusCode};
 #[must_use]
 pub fn to(request: &Request, code: u16, to_tag: Option<&str>) -> Response {
     let mut headers = Headers::new();
-    for name in [
-        HeaderName::Via,
-        HeaderName::From,
-        HeaderName::To,
-        HeaderName::CallId,
-        HeaderName::CSeq,
-    ] {
+    for name in [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq] {
         for header in request.headers.all(&name) {
             let value = match (&name, to_tag) {
                 (HeaderName::To, Some(tag)) => with_tag(&header.value, tag),
@@ -24,27 +18,16 @@ pub fn to(request: &Request, code: u16, to_tag: Option<&str>) -> Response {
             headers.push(name.clone(), value);
         }
     }
-    if let Some(stamp) = request
-        .headers
-        .first(&HeaderName::Timestamp)
-        .filter(|_| code == 100)
-    {
+    if let Some(stamp) = request.headers.first(&HeaderName::Timestamp).filter(|_| code == 100) {
         headers.push(HeaderName::Timestamp, stamp.value.clone());
     }
-    Response {
-        status: StatusCode::from(code),
-        reason: String::new(),
-        headers,
-        body: Bytes::new(),
-    }
+    Response { status: StatusCode::from(code), reason: String::new(), headers, body: Bytes::new() }
 }
 
 /// Copies Record-Route, as every response that makes a dialog must (RFC 3261 §12.1.1).
 pub fn copy_record_route(request: &Request, response: &mut Response) {
     for header in request.headers.all(&HeaderName::RecordRoute) {
-        response
-            .headers
-            .push(HeaderName::RecordRoute, header.value.clone());
+        response.headers.push(HeaderName::RecordRoute, header.value.clone());
     }
 }
 

@@ -123,9 +123,7 @@ impl Framer {
                 request.defect = request.defect.or(Some(Defect::ContentLength));
                 Err(FrameError::Answer(Box::new(request)))
             }
-            (Message::Response(_), Ok(None)) => {
-                Err(Garbage::BrokenResponse(Defect::ContentLength).into())
-            }
+            (Message::Response(_), Ok(None)) => Err(Garbage::BrokenResponse(Defect::ContentLength).into()),
             (message, Ok(Some(length))) if end + length > MAX_MESSAGE_BYTES => match message {
                 Message::Request(request) => Err(FrameError::TooLarge(Some(Box::new(request)))),
                 Message::Response(_) => Err(FrameError::TooLarge(None)),

@@ -5,10 +5,7 @@
 #[must_use]
 pub const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
+        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
 }
 
 /// Whether `text` is a token.
@@ -53,9 +50,7 @@ pub fn split_outside(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let current = rest?;
         let mut nesting = Nesting::default();
-        let cut = current
-            .bytes()
-            .position(|byte| nesting.outside(byte) && byte == separator);
+        let cut = current.bytes().position(|byte| nesting.outside(byte) && byte == separator);
         match cut {
             Some(at) => {
                 rest = Some(&current[at + 1..]);
@@ -78,8 +73,7 @@ pub fn list(text: &str) -> impl Iterator<Item = &str> {
 #[must_use]
 pub fn find_outside(text: &str, wanted: u8) -> Option<usize> {
     let mut nesting = Nesting::default();
-    text.bytes()
-        .position(|byte| nesting.outside(byte) && byte == wanted)
+    text.bytes().position(|byte| nesting.outside(byte) && byte == wanted)
 }
 
 /// Whether every quoted string in `text` ends.

@@ -56,9 +56,7 @@ impl Uri {
         let colon = text.find(':').ok_or(UriError::NoScheme)?;
         let name = &text[..colon];
         let legal = name.starts_with(|c: char| c.is_ascii_alphabetic())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
         if !legal {
             return Err(UriError::NoScheme);
         }
@@ -178,9 +176,7 @@ fn parse_sip(text: &str, scheme: Scheme, start: usize) -> Result<Uri, UriError> 
     let host_start = at.map_or(start, |at| start + at + 1);
     let tail = &text[host_start..];
     let question = tail.find('?').map_or(text.len(), |q| host_start + q);
-    let semicolon = text[host_start..question]
-        .find(';')
-        .map_or(question, |s| host_start + s);
+    let semicolon = text[host_start..question].find(';').map_or(question, |s| host_start + s);
     let host = parse_host_port(&text[host_start..semicolon]).ok_or(UriError::BadHost)?;
     Ok(Uri {
         scheme,
@@ -207,10 +203,7 @@ fn user_end(body: &str) -> Option<usize> {
 fn parse_tel(text: &str, start: usize) -> Result<Uri, UriError> {
     let end = text[start..].find(';').map_or(text.len(), |s| start + s);
     let number = &text[start..end];
-    if !number
-        .bytes()
-        .any(|b| b.is_ascii_hexdigit() || b == b'*' || b == b'#')
-    {
+    if !number.bytes().any(|b| b.is_ascii_hexdigit() || b == b'*' || b == b'#') {
         return Err(UriError::NoNumber);
     }
     Ok(Uri {

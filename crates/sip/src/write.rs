@@ -27,11 +27,7 @@ impl Response {
     pub fn to_bytes(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(USUAL_BYTES + self.body.len());
         let code = self.code();
-        let reason = if self.reason.is_empty() {
-            reason_phrase(code)
-        } else {
-            &self.reason
-        };
+        let reason = if self.reason.is_empty() { reason_phrase(code) } else { &self.reason };
         out.put_slice(format!("SIP/2.0 {code} ").as_bytes());
         put_clean(&mut out, reason.as_bytes());
         out.put_slice(b"\r\n");
@@ -51,10 +47,7 @@ impl Message {
 }
 
 fn finish(mut out: BytesMut, headers: &Headers, body: &[u8]) -> Bytes {
-    for header in headers
-        .iter()
-        .filter(|header| header.name != HeaderName::ContentLength)
-    {
+    for header in headers.iter().filter(|header| header.name != HeaderName::ContentLength) {
         put_clean(&mut out, header.name.as_str().as_bytes());
         out.put_slice(b": ");
         put_clean(&mut out, &header.value);
@@ -70,13 +63,7 @@ fn put_clean(out: &mut BytesMut, value: &[u8]) {
     if !value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
         return out.put_slice(value);
     }
-    out.extend(value.iter().map(|b| {
-        if matches!(b, b'\r' | b'\n' | 0) {
-            b' '
-        } else {
-            *b
-        }
-    }));
+    out.extend(value.iter().map(|b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { *b }));
 }
 
 #[cfg(test)]

@@ -63,16 +63,8 @@ impl Connections {
     }
 
     /// Opens a listener and starts accepting.
-    pub(crate) fn listen(
-        self: &Arc<Self>,
-        kind: Kind,
-        address: SocketAddr,
-    ) -> io::Result<SocketAddr> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
+    pub(crate) fn listen(self: &Arc<Self>, kind: Kind, address: SocketAddr) -> io::Result<SocketAddr> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -106,15 +98,13 @@ impl Connections {
                 return;
             };
             match (kind, &this.tls) {
-                (Kind::Tls, Some(tls)) => {
-                    match timeout(CONNECT_TIME, tls.acceptor().accept(stream)).await {
-                        Ok(Ok(stream)) => this.run(stream, flow, None).await,
-                        Ok(Err(error)) => {
-                            tracing::debug!(%remote, %error, "a TLS handshake failed")
-                        }
-                        Err(_) => tracing::debug!(%remote, "a TLS handshake took too long"),
+                (Kind::Tls, Some(tls)) => match timeout(CONNECT_TIME, tls.acceptor().accept(stream)).await {
+                    Ok(Ok(stream)) => this.run(stream, flow, None).await,
+                    Ok(Err(error)) => {
+                        tracing::debug!(%remote, %error, "a TLS handshake failed")
                     }
-                }
+                    Err(_) => tracing::debug!(%remote, "a TLS handshake took too long"),
+                },
                 (Kind::Tls, None) => {}
                 _ => this.run(stream, flow, None).await,
             }
@@ -132,21 +122,13 @@ impl Connections {
         *own += 1;
         self.open.fetch_add(1, Ordering::Relaxed);
         drop(own);
-        Some(Place {
-            connections: Arc::clone(self),
-            source,
-        })
+        Some(Place { connections: Arc::clone(self), source })
     }
 
     fn flow(&self, kind: Kind, stream: &TcpStream, remote: SocketAddr) -> io::Result<Flow> {
         stream.set_nodelay(true)?;
         let connection = Some(self.next.fetch_add(1, Ordering::Relaxed));
-        Ok(Flow {
-            transport: kind,
-            local: stream.local_addr()?,
-            remote,
-            connection,
-        })
+        Ok(Flow { transport: kind, local: stream.local_addr()?, remote, connection })
     }
 
     /// Opens a connection and gives its flow.
@@ -179,8 +161,7 @@ impl Connections {
         }
         let none = || io::Error::other("no [sip.tls] is configured");
         let connector = self.tls.as_ref().ok_or_else(none)?.connector();
-        let name =
-            rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        let name = rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let stream = timeout(CONNECT_TIME, connector.connect(name, stream)).await??;
         tokio::spawn(async move { this.run_with(stream, flow, first, queue).await });
         Ok(flow)
@@ -210,9 +191,7 @@ impl Connections {
         tokio::spawn(async move {
             let kind = hop.transport.unwrap_or(Kind::Tcp);
             let name = format_host(&hop.host);
-            let port = hop
-                .port
-                .unwrap_or(if kind == Kind::Tls { 5061 } else { 5060 });
+            let port = hop.port.unwrap_or(if kind == Kind::Tls { 5061 } else { 5060 });
             let bare = name.trim_matches(['[', ']']).to_owned();
             let found = tokio::net::lookup_host((bare.as_str(), port)).await;
             let Some(remote) = found.ok().and_then(|mut all| all.next()) else {
@@ -327,11 +306,7 @@ impl Connections {
     /// The answer to a request that ruins the framing; strangers get none.
     fn last_words(&self, request: &Request, code: u16, flow: Flow) -> Bytes {
         let answerable = request.via().is_some() && self.guard.is_peer(flow.remote.ip());
-        if answerable {
-            reply::to(request, code, Some("framing")).to_bytes()
-        } else {
-            Bytes::new()
-        }
+        if answerable { reply::to(request, code, Some("framing")).to_bytes() } else { Bytes::new() }
     }
 }
 
@@ -344,18 +319,12 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        let left = self
-            .connections
-            .per_source
-            .get_mut(&self.source)
-            .map(|mut own| {
-                *own -= 1;
-                *own
-            });
+        let left = self.connections.per_source.get_mut(&self.source).map(|mut own| {
+            *own -= 1;
+            *own
+        });
         if left == Some(0) {
-            self.connections
-                .per_source
-                .remove_if(&self.source, |_, own| *own == 0);
+            self.connections.per_source.remove_if(&self.source, |_, own| *own == 0);
         }
     }
 }

@@ -20,11 +20,7 @@ pub struct GuardLimits {
 
 impl Default for GuardLimits {
     fn default() -> Self {
-        Self {
-            stranger: 20,
-            strangers: 2000,
-            peer: 20_000,
-        }
+        Self { stranger: 20, strangers: 2000, peer: 20_000 }
     }
 }
 
@@ -48,10 +44,7 @@ pub struct Guard {
 impl Guard {
     /// A guard that asks `is_peer` who belongs to a trunk.
     #[must_use]
-    pub fn new(
-        limits: GuardLimits,
-        is_peer: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(limits: GuardLimits, is_peer: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
         Self {
             limits,
             is_peer: Box::new(is_peer),
@@ -72,16 +65,8 @@ impl Guard {
             self.strangers.store(0, Ordering::Relaxed);
         }
         let peer = (self.is_peer)(source);
-        let limit = if peer {
-            self.limits.peer
-        } else {
-            self.limits.stranger
-        };
-        let all = if peer {
-            0
-        } else {
-            self.strangers.fetch_add(1, Ordering::Relaxed)
-        };
+        let limit = if peer { self.limits.peer } else { self.limits.stranger };
+        let all = if peer { 0 } else { self.strangers.fetch_add(1, Ordering::Relaxed) };
         let counted = self.counts.len() < MAX_SOURCES || self.counts.contains_key(&source);
         let own = if counted {
             let mut count = self.counts.entry(source).or_insert(0);
@@ -117,20 +102,11 @@ mod tests {
     #[test]
     fn strangers_are_limited_each_and_together_and_peers_are_not() {
         let peer = IpAddr::from([192, 0, 2, 1]);
-        let limits = GuardLimits {
-            stranger: 3,
-            strangers: 10,
-            peer: 1000,
-        };
+        let limits = GuardLimits { stranger: 3, strangers: 10, peer: 1000 };
         let guard = Guard::new(limits, move |source| source == peer);
-        let admitted =
-            |source: [u8; 4], count| (0..count).filter(|_| guard.admits(source.into())).count();
+        let admitted = |source: [u8; 4], count| (0..count).filter(|_| guard.admits(source.into())).count();
         assert_eq!(admitted([203, 0, 113, 1], 9), 3);
-        assert_eq!(
-            admitted([203, 0, 113, 2], 9),
-            1,
-            "the common allowance is used up"
-        );
+        assert_eq!(admitted([203, 0, 113, 2], 9), 1, "the common allowance is used up");
         assert_eq!(admitted([192, 0, 2, 1], 500), 500);
         assert_eq!(guard.shed(), 14);
     }

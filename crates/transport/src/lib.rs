@@ -67,32 +67,21 @@ impl Transport {
         let mut local = Vec::new();
         for listen in listeners {
             let named = |error: io::Error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("{} {}: {error}", listen.kind, listen.address),
-                )
+                io::Error::new(error.kind(), format!("{} {}: {error}", listen.kind, listen.address))
             };
             let bound = match listen.kind {
                 Kind::Udp => {
                     let listener = Arc::new(UdpListener::bind(listen.address).map_err(named)?);
                     let bound = listener.local();
                     udp.push(Arc::clone(&listener));
-                    tokio::spawn(udp::receive(
-                        listener,
-                        Arc::clone(&guard),
-                        Arc::clone(&sink),
-                    ));
+                    tokio::spawn(udp::receive(listener, Arc::clone(&guard), Arc::clone(&sink)));
                     bound
                 }
                 kind => connections.listen(kind, listen.address).map_err(named)?,
             };
             local.push((listen.kind, bound));
         }
-        Ok(Arc::new(Self {
-            udp,
-            connections,
-            local,
-        }))
+        Ok(Arc::new(Self { udp, connections, local }))
     }
 
     /// The listeners with the ports that they got.
@@ -105,12 +94,8 @@ impl Transport {
     /// [`Received::ConnectionLost`].
     pub fn send(&self, transmit: Transmit) {
         match transmit.target {
-            Target::Flow { flow, .. } if flow.transport == Kind::Udp => {
-                self.send_udp(flow, transmit.payload)
-            }
-            Target::Flow { flow, fallback } => {
-                self.connections.send(flow, fallback, transmit.payload)
-            }
+            Target::Flow { flow, .. } if flow.transport == Kind::Udp => self.send_udp(flow, transmit.payload),
+            Target::Flow { flow, fallback } => self.connections.send(flow, fallback, transmit.payload),
             Target::Hop(hop) => self.send_hop(hop, transmit.payload),
         }
     }
@@ -120,27 +105,13 @@ impl Transport {
     /// # Errors
     /// Where there is no UDP listener of that family, or no route.
     pub fn udp_flow(&self, remote: SocketAddr) -> io::Result<Flow> {
-        let none = || {
-            io::Error::new(
-                io::ErrorKind::AddrNotAvailable,
-                "no UDP listener of that family",
-            )
-        };
-        let listener = self
-            .udp
-            .iter()
-            .find(|l| l.local().is_ipv4() == remote.is_ipv4())
-            .ok_or_else(none)?;
+        let none = || io::Error::new(io::ErrorKind::AddrNotAvailable, "no UDP listener of that family");
+        let listener = self.udp.iter().find(|l| l.local().is_ipv4() == remote.is_ipv4()).ok_or_else(none)?;
         let mut local = listener.local();
         if local.ip().is_unspecified() {
             local.set_ip(route_to(remote)?);
         }
-        Ok(Flow {
-            transport: Kind::Udp,
-            local,
-            remote,
-            connection: None,
-        })
+        Ok(Flow { transport: Kind::Udp, local, remote, connection: None })
     }
 
     /// Opens a connection to a peer.
@@ -165,11 +136,7 @@ impl Transport {
             self.connections.send_to_name(hop, payload);
             return;
         };
-        let remote = SocketAddr::new(
-            ip,
-            hop.port
-                .unwrap_or(if kind == Kind::Tls { 5061 } else { 5060 }),
-        );
+        let remote = SocketAddr::new(ip, hop.port.unwrap_or(if kind == Kind::Tls { 5061 } else { 5060 }));
         if kind != Kind::Udp {
             return self.connections.send_to_name(hop, payload);
         }
@@ -182,11 +149,7 @@ impl Transport {
 
 /// The local address from which the system would reach `remote`.
 fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
-    let any: SocketAddr = if remote.is_ipv4() {
-        ([0, 0, 0, 0], 0).into()
-    } else {
-        ([0u16; 8], 0).into()
-    };
+    let any: SocketAddr = if remote.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
     let probe = std::net::UdpSocket::bind(any)?;
     probe.connect(remote)?;
     Ok(probe.local_addr()?.ip())

@@ -54,11 +54,7 @@ impl LiveTls {
     /// See [`TlsError`].
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let (server, client) = (server(&files)?, client(&files)?);
-        Ok(Self {
-            files,
-            server: ArcSwap::from(server),
-            client: ArcSwap::from(client),
-        })
+        Ok(Self { files, server: ArcSwap::from(server), client: ArcSwap::from(client) })
     }
 
     /// Reads the files again; connections that are up keep what they have.
@@ -83,15 +79,9 @@ impl LiveTls {
 
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrap = |error| TlsError::File(path.clone(), error);
-    let list: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(wrap)?
-        .collect::<Result<_, _>>()
-        .map_err(wrap)?;
-    if list.is_empty() {
-        Err(TlsError::Empty(path.clone()))
-    } else {
-        Ok(list)
-    }
+    let list: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(wrap)?.collect::<Result<_, _>>().map_err(wrap)?;
+    if list.is_empty() { Err(TlsError::Empty(path.clone())) } else { Ok(list) }
 }
 
 fn authorities(path: &PathBuf) -> Result<RootCertStore, TlsError> {
@@ -107,8 +97,8 @@ fn server(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.private_key)
         .map_err(|error| TlsError::File(files.private_key.clone(), error))?;
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?;
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let builder = match &files.client_ca {
         Some(path) => {
             let roots = Arc::new(authorities(path)?);
@@ -125,9 +115,7 @@ fn server(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
 fn client(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsError> {
     let roots = match &files.roots {
         Some(path) => authorities(path)?,
-        None => RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        },
+        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

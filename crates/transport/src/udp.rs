@@ -27,11 +27,7 @@ pub(crate) struct UdpListener {
 
 impl UdpListener {
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -43,11 +39,7 @@ impl UdpListener {
         let socket = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new((&socket).into())?;
         let local = socket.local_addr()?;
-        Ok(Self {
-            socket,
-            state,
-            local,
-        })
+        Ok(Self { socket, state, local })
     }
 
     pub(crate) const fn local(&self) -> SocketAddr {
@@ -87,9 +79,8 @@ impl UdpListener {
             segment_size: None,
             src_ip: any.then_some(flow.local.ip()),
         };
-        let sent = self.socket.try_io(Interest::WRITABLE, || {
-            self.state.try_send((&self.socket).into(), &transmit)
-        });
+        let sent =
+            self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &transmit));
         match sent {
             Err(error) if quinn_udp::is_msg_size_err(&error) => {
                 let socket = SockRef::from(&self.socket);
@@ -116,12 +107,9 @@ pub(crate) async fn receive(listener: Arc<UdpListener>, guard: Arc<Guard>, sink:
         if listener.socket.readable().await.is_err() {
             return;
         }
-        let mut buffers: Vec<IoSliceMut<'_>> =
-            store.iter_mut().map(|b| IoSliceMut::new(b)).collect();
+        let mut buffers: Vec<IoSliceMut<'_>> = store.iter_mut().map(|b| IoSliceMut::new(b)).collect();
         let received = listener.socket.try_io(Interest::READABLE, || {
-            listener
-                .state
-                .recv((&listener.socket).into(), &mut buffers, &mut metas)
+            listener.state.recv((&listener.socket).into(), &mut buffers, &mut metas)
         });
         // WouldBlock, or an ICMP error of an earlier datagram of ours.
         let Ok(count) = received else { continue };
@@ -140,12 +128,7 @@ fn datagram_in(datagram: &[u8], remote: SocketAddr, local: SocketAddr, guard: &G
     }
     match read::datagram(&Bytes::copy_from_slice(datagram)) {
         Ok(message) => {
-            let flow = Flow {
-                transport: Kind::Udp,
-                local,
-                remote,
-                connection: None,
-            };
+            let flow = Flow { transport: Kind::Udp, local, remote, connection: None };
             sink(Received::Message(Box::new(message), flow));
         }
         Err(read::Garbage::Empty) => {}

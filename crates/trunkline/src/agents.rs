@@ -40,15 +40,7 @@ impl Agents {
         folder: PathBuf,
     ) -> Self {
         let node = node.to_owned();
-        Self {
-            node,
-            dialer,
-            pool,
-            metrics,
-            prompts: DashMap::new(),
-            idle: DashMap::new(),
-            folder,
-        }
+        Self { node, dialer, pool, metrics, prompts: DashMap::new(), idle: DashMap::new(), folder }
     }
 
     /// Reads the audio files that a table names; a problem a line.
@@ -75,10 +67,9 @@ impl Agents {
         done: impl FnOnce(Result<(), String>) + Send + 'static,
     ) {
         match &request.agent.connect {
-            Connect::Builtin(builtin) => done(
-                self.builtin(builtin)
-                    .map(|agent| self.pool.join(call.0, agent)),
-            ),
+            Connect::Builtin(builtin) => {
+                done(self.builtin(builtin).map(|agent| self.pool.join(call.0, agent)))
+            }
             Connect::Urls(_) => {
                 let this = Arc::clone(self);
                 tokio::spawn(async move {
@@ -121,9 +112,7 @@ impl Agents {
             Builtin::Announce(file) => match self.prompts.get(file) {
                 Some(prompt) => Box::new(Announce::new(prompt.clone())),
                 None => {
-                    return Err(format!(
-                        "{file} could not be read when the tables were loaded"
-                    ));
+                    return Err(format!("{file} could not be read when the tables were loaded"));
                 }
             },
         })
@@ -148,19 +137,12 @@ impl Agents {
                 Err(error) => problems.push(format!("{url}: {error}")),
             }
         }
-        Err(format!(
-            "agent {} cannot be reached: {}",
-            agent.name,
-            problems.join("; ")
-        ))
+        Err(format!("agent {} cannot be reached: {}", agent.name, problems.join("; ")))
     }
 
     fn join(&self, call: CallHandle, link: Link, request: AgentRequest) {
         let sids = Sids::of(&self.node, &request.call_id);
-        self.pool.join(
-            call.0,
-            Box::new(TwilioAgent::new(link, sids, request.parameters)),
-        );
+        self.pool.join(call.0, Box::new(TwilioAgent::new(link, sids, request.parameters)));
     }
 
     /// The oldest idle socket that is still open.

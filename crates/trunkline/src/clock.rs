@@ -18,13 +18,8 @@ impl Clock {
     /// The present.
     #[must_use]
     pub fn now(&self) -> Now {
-        let utc = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        Now {
-            mono: Mono(self.0.elapsed()),
-            utc,
-        }
+        let utc = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Now { mono: Mono(self.0.elapsed()), utc }
     }
 
     /// The instant of a deadline.

@@ -168,9 +168,7 @@ fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
 /// SRTP keys among it.
 fn init_log(json: bool, level: &str) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(format!("{level},webrtc_sdp=error"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match json {
         true => builder.json().flatten_event(true).init(),
         false => builder.with_target(false).init(),

@@ -55,12 +55,7 @@ pub fn read(path: &Path) -> Result<Loaded, ConfigError> {
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let sources = sources(&folder, &node.route_files).map_err(ConfigError::Files)?;
     match load(&sources, node.default_agent.as_deref()) {
-        Ok((table, warnings)) => Ok(Loaded {
-            node,
-            table,
-            warnings,
-            folder,
-        }),
+        Ok((table, warnings)) => Ok(Loaded { node, table, warnings, folder }),
         Err(problems) => Err(ConfigError::Problems(problems)),
     }
 }
@@ -70,12 +65,9 @@ fn sources(folder: &Path, patterns: &[String]) -> anyhow::Result<Vec<Source>> {
     let mut sources = Vec::new();
     for pattern in patterns {
         for path in matching(&folder.join(pattern))? {
-            let text = std::fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            sources.push(Source {
-                name: path.display().to_string(),
-                text,
-            });
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            sources.push(Source { name: path.display().to_string(), text });
         }
     }
     Ok(sources)
@@ -83,10 +75,7 @@ fn sources(folder: &Path, patterns: &[String]) -> anyhow::Result<Vec<Source>> {
 
 /// A file, or the files of a folder where the last part of the path has a `*`.
 fn matching(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or("");
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
     let Some((before, after)) = name.split_once('*') else {
         return Ok(vec![path.to_path_buf()]);
     };
@@ -98,13 +87,8 @@ fn matching(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or("");
-            name.len() >= before.len() + after.len()
-                && name.starts_with(before)
-                && name.ends_with(after)
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+            name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
         })
         .collect();
     found.sort();

@@ -102,21 +102,10 @@ impl Dispatcher {
             let (reply_sender, reply_receiver) = mpsc::unbounded_channel();
             messages.push(sender);
             replies.push(reply_sender);
-            queues.push(Queues {
-                messages: receiver,
-                replies: reply_receiver,
-            });
+            queues.push(Queues { messages: receiver, replies: reply_receiver });
         }
         let dropped = Arc::new(AtomicU64::new(0));
-        (
-            Self {
-                hash: KeyedHash::new(key),
-                messages,
-                replies,
-                dropped,
-            },
-            queues,
-        )
+        (Self { hash: KeyedHash::new(key), messages, replies, dropped }, queues)
     }
 
     /// What the transport received.
@@ -124,10 +113,7 @@ impl Dispatcher {
         match received {
             Received::Message(message, flow) => {
                 let shard = self.shard_of(&message);
-                if self.messages[shard]
-                    .try_send(Input::Message(message, flow))
-                    .is_err()
-                {
+                if self.messages[shard].try_send(Input::Message(message, flow)).is_err() {
                     self.dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -146,9 +132,7 @@ impl Dispatcher {
             Report::Opened(call, at) => {
                 self.reply(CallHandle(call), Input::MediaOpened(CallHandle(call), at))
             }
-            Report::Room(call, event) => {
-                self.reply(CallHandle(call), Input::Room(CallHandle(call), event))
-            }
+            Report::Room(call, event) => self.reply(CallHandle(call), Input::Room(CallHandle(call), event)),
             Report::Closed(call, stats) => {
                 self.reply(CallHandle(call), Input::RoomClosed(CallHandle(call), stats))
             }
@@ -278,11 +262,7 @@ impl Edges {
             }
             Output::UpdateMedia(call, spec) => self.pool.update(call.0, spec),
             Output::ConnectAgent(call, request) => {
-                let secret = request
-                    .agent
-                    .secret
-                    .as_ref()
-                    .map(|secret| secret.reveal().clone());
+                let secret = request.agent.secret.as_ref().map(|secret| secret.reveal().clone());
                 let sids = Sids::of(&self.agents.node, &request.call_id);
                 self.sids.insert(sids.call, (call, secret));
                 let dispatcher = self.dispatcher.clone();
@@ -298,12 +278,7 @@ impl Edges {
             }
             Output::Answered(_, milliseconds) => self.metrics.answered(milliseconds),
             Output::Ended(record) => self.ended(&record),
-            Output::Refused {
-                sip_call_id,
-                code,
-                reason,
-                source,
-            } => {
+            Output::Refused { sip_call_id, code, reason, source } => {
                 self.metrics.refused(code);
                 tracing::info!(sip_call_id = %safe(&sip_call_id), code, %source, reason = %safe(&reason), "a call was refused");
             }
@@ -314,8 +289,7 @@ impl Edges {
         self.admission.active.fetch_sub(1, Ordering::Relaxed);
         self.metrics.active.dec();
         self.metrics.ended(record);
-        self.sids
-            .remove(&Sids::of(&self.agents.node, &record.call_id).call);
+        self.sids.remove(&Sids::of(&self.agents.node, &record.call_id).call);
         tracing::info!(
             call = %record.call_id,
             sip_call_id = %safe(&record.sip_call_id),
@@ -342,8 +316,5 @@ impl Edges {
 
 /// Text from the wire on one line, without control characters.
 fn safe(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .take(256)
-        .collect()
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(256).collect()
 }

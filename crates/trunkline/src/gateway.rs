@@ -71,17 +71,8 @@ impl Gateway {
     ///
     /// # Errors
     /// Where a socket, a file or a thread cannot be had.
-    pub async fn start(
-        loaded: Loaded,
-        path: Option<PathBuf>,
-        options: Options,
-    ) -> anyhow::Result<Self> {
-        let Loaded {
-            node,
-            table,
-            folder,
-            ..
-        } = loaded;
+    pub async fn start(loaded: Loaded, path: Option<PathBuf>, options: Options) -> anyhow::Result<Self> {
+        let Loaded { node, table, folder, .. } = loaded;
         let threads = match options.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             given => given,
@@ -98,45 +89,27 @@ impl Gateway {
             ports: media.ports.clone(),
             no_media: media.no_media_timeout,
         };
-        let pool = Pool::start(&pool_config, move |report| reports.report(report))
-            .context("media threads")?;
+        let pool =
+            Pool::start(&pool_config, move |report| reports.report(report)).context("media threads")?;
         let pool = Arc::new(pool);
         let dialer = Dialer::new(None).context("TLS")?;
-        let agents = Agents::new(
-            &node.name,
-            dialer,
-            Arc::clone(&pool),
-            Arc::clone(&metrics),
-            folder.clone(),
-        );
+        let agents = Agents::new(&node.name, dialer, Arc::clone(&pool), Arc::clone(&metrics), folder.clone());
         let agents = Arc::new(agents);
         let problems = agents.load_prompts(&table.load());
         if !problems.is_empty() {
             anyhow::bail!("{}", problems.join("\n"));
         }
         let peers = Arc::clone(&table);
-        let guard = Guard::new(GuardLimits::default(), move |source| {
-            peers.load().is_peer(source)
-        });
+        let guard = Guard::new(GuardLimits::default(), move |source| peers.load().is_peer(source));
         let guard = Arc::new(guard);
         let tls = tls(&node, &folder)?;
         let incoming = dispatcher.clone();
-        let listeners: Vec<Listen> = node
-            .sip
-            .listen
-            .iter()
-            .map(|l| Listen {
-                kind: l.transport,
-                address: l.address,
-            })
-            .collect();
+        let listeners: Vec<Listen> =
+            node.sip.listen.iter().map(|l| Listen { kind: l.transport, address: l.address }).collect();
         let sink = Arc::new(move |received| incoming.received(received));
         let transport = Transport::bind(&listeners, tls.clone(), Arc::clone(&guard), sink)
             .context("cannot listen for SIP")?;
-        let admission = Arc::new(Admission::new(
-            node.sip.max_calls,
-            node.sip.new_calls_per_second,
-        ));
+        let admission = Arc::new(Admission::new(node.sip.max_calls, node.sip.new_calls_per_second));
         let edges = Arc::new(Edges {
             transport: Arc::clone(&transport),
             pool,
@@ -170,27 +143,8 @@ impl Gateway {
             tls,
             sids: Arc::clone(&edges.sids),
         });
-        let listener = TcpListener::bind(node.api_listen)
-            .await
-            .with_context(|| format!("cannot listen for the API on {}", node.api_listen))?;
-        let api = listener.local_addr()?;
-        let (stop, mut stopped) = watch::channel(false);
-        let backend = Arc::clone(&control);
-        tokio::spawn(async move {
-            let stop = async move {
-                // An error means that the gateway is gone, which is also a reason to stop.
-                let _ = stopped.wait_for(|stop| *stop).await;
-            };
-            if let Err(error) = trunkline_api::serve(listener, backend, stop).await {
-                tracing::error!(%error, "the API stopped");
-            }
-        });
-        Ok(Self {
-            transport,
-            api,
-            control,
-            stop,
-        })
+        let (api, stop) = serve_api(node.api_listen, Arc::clone(&control)).await?;
+        Ok(Self { transport, api, control, stop })
     }
 
     /// SIP listeners with their ports.
@@ -221,16 +175,10 @@ impl Gateway {
 
     /// Takes no new calls, waits for those in progress, at most `limit`, then ends them.
     pub async fn drain(&self, limit: Duration) {
-        self.control
-            .admission
-            .draining
-            .store(true, Ordering::Relaxed);
+        self.control.admission.draining.store(true, Ordering::Relaxed);
         self.control.dispatcher.broadcast(|| Input::Drain);
         if !self.wait_idle(limit).await {
-            tracing::warn!(
-                calls = self.active_calls(),
-                "the drain has run out of time; calls are ended"
-            );
+            tracing::warn!(calls = self.active_calls(), "the drain has run out of time; calls are ended");
             self.control.dispatcher.broadcast(|| Input::EndAll);
             self.wait_idle(EDGE_TIMEOUT).await;
         }
@@ -251,17 +199,10 @@ impl Gateway {
 
 impl Control {
     fn read_again(&self) -> Result<Vec<String>, Vec<String>> {
-        let path = self
-            .path
-            .as_ref()
-            .ok_or_else(|| vec!["this node has no configuration file".to_owned()])?;
-        let loaded = config::read(path).map_err(|error| {
-            error
-                .to_string()
-                .lines()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })?;
+        let path =
+            self.path.as_ref().ok_or_else(|| vec!["this node has no configuration file".to_owned()])?;
+        let loaded = config::read(path)
+            .map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
         let problems = self.agents.load_prompts(&loaded.table);
         if !problems.is_empty() {
             return Err(problems);
@@ -272,14 +213,11 @@ impl Control {
         let mut changes = self.table.load().changes(&loaded.table);
         let node = &loaded.node;
         if format!("{:?}{:?}{:?}", node.sip, node.media, node.api_listen) != self.node {
-            changes.push(
-                "! [sip], [media] or [api] changed: these take effect at the next start".to_owned(),
-            );
+            changes.push("! [sip], [media] or [api] changed: these take effect at the next start".to_owned());
         }
         let table = Arc::new(loaded.table);
         self.table.store(Arc::clone(&table));
-        self.dispatcher
-            .broadcast(|| Input::Reload(Arc::clone(&table)));
+        self.dispatcher.broadcast(|| Input::Reload(Arc::clone(&table)));
         Ok(changes)
     }
 }
@@ -308,11 +246,8 @@ impl Backend for Control {
     }
 
     fn complete_call(&self, call_sid: &str, password: Option<&str>) -> Result<(), CompleteError> {
-        let (call, secret) = self
-            .sids
-            .get(call_sid)
-            .map(|entry| entry.clone())
-            .ok_or(CompleteError::NotFound)?;
+        let (call, secret) =
+            self.sids.get(call_sid).map(|entry| entry.clone()).ok_or(CompleteError::NotFound)?;
         let wanted = secret.as_deref().or(self.token.as_deref());
         if wanted.is_some() && wanted != password {
             return Err(CompleteError::Unauthorized);
@@ -323,8 +258,7 @@ impl Backend for Control {
 
     fn may_dial_in(&self, agent: &str, secret: &str) -> bool {
         self.table.load().agents.get(agent).is_some_and(|agent| {
-            agent.connect == Connect::DialIn
-                && agent.secret.as_ref().is_some_and(|s| s.reveal() == secret)
+            agent.connect == Connect::DialIn && agent.secret.as_ref().is_some_and(|s| s.reveal() == secret)
         })
     }
 
@@ -337,6 +271,28 @@ impl Backend for Control {
     }
 }
 
+/// Serves the API; it ends when the sender is told or dropped.
+async fn serve_api(
+    address: SocketAddr,
+    backend: Arc<Control>,
+) -> anyhow::Result<(SocketAddr, watch::Sender<bool>)> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen for the API on {address}"))?;
+    let bound = listener.local_addr()?;
+    let (stop, mut stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let stop = async move {
+            // An error means that the gateway is gone, which is also a reason to stop.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = trunkline_api::serve(listener, backend, stop).await {
+            tracing::error!(%error, "the API stopped");
+        }
+    });
+    Ok((bound, stop))
+}
+
 fn tls(node: &Node, folder: &std::path::Path) -> anyhow::Result<Option<Arc<LiveTls>>> {
     let Some(settings) = &node.sip.tls else {
         return Ok(None);
@@ -344,10 +300,7 @@ fn tls(node: &Node, folder: &std::path::Path) -> anyhow::Result<Option<Arc<LiveT
     let files = TlsFiles {
         certificate: folder_of(folder, &settings.certificate),
         private_key: folder_of(folder, &settings.private_key),
-        client_ca: settings
-            .client_ca
-            .as_ref()
-            .map(|path| folder_of(folder, path)),
+        client_ca: settings.client_ca.as_ref().map(|path| folder_of(folder, path)),
         roots: None,
     };
     Ok(Some(Arc::new(LiveTls::load(files)?)))
@@ -362,10 +315,7 @@ fn shard_config(node: &Node, index: usize, key: (u64, u64)) -> ShardConfig {
     ShardConfig {
         shard: u16::try_from(index).unwrap_or(u16::MAX),
         // Each shard has a key of its own, so that their tokens never meet.
-        key: (
-            key.0 ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
-            key.1,
-        ),
+        key: (key.0 ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), key.1),
         timers: Timers { t1, t2, t4 },
         advertised: Advertised {
             external_address: node.sip.external_address,
@@ -374,10 +324,7 @@ fn shard_config(node: &Node, index: usize, key: (u64, u64)) -> ShardConfig {
         },
         codecs: node.media.codecs.clone(),
         unknown_peers: node.sip.unknown_peers,
-        in_dialog: InDialogPolicy {
-            info: node.sip.accept_info,
-            message: node.sip.accept_message,
-        },
+        in_dialog: InDialogPolicy { info: node.sip.accept_info, message: node.sip.accept_message },
         edge_timeout: EDGE_TIMEOUT,
     }
 }

@@ -56,8 +56,8 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("trunkline");
-        let metrics = Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("trunkline"),
             calls: Family::default(),
             requests: Family::default(),
             responses: Family::default(),
@@ -72,74 +72,42 @@ impl Metrics {
             jitter: Histogram::new(exponential_buckets(0.0005, 2.0, 12)),
             active: Gauge::default(),
             guard_shed: Gauge::default(),
-            registry: Registry::default(),
         };
-        registry.register(
-            "calls",
-            "Calls ended, by trunk, direction and outcome",
-            metrics.calls.clone(),
-        );
-        registry.register("active_calls", "Calls in progress", metrics.active.clone());
-        registry.register(
-            "sip_requests",
-            "SIP requests received, by method",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "call_responses",
-            "Final answers to INVITEs, by code",
-            metrics.responses.clone(),
-        );
-        registry.register(
-            "shed",
-            "New calls refused before any state, by reason",
-            metrics.shed.clone(),
-        );
+        metrics.register_signalling();
+        metrics.register_media();
+        metrics
+    }
+
+    fn register_signalling(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("calls", "Calls ended, by trunk, direction and outcome", self.calls.clone());
+        registry.register("active_calls", "Calls in progress", self.active.clone());
+        registry.register("sip_requests", "SIP requests received, by method", self.requests.clone());
+        registry.register("call_responses", "Final answers to INVITEs, by code", self.responses.clone());
+        registry.register("shed", "New calls refused before any state, by reason", self.shed.clone());
         registry.register(
             "guard_shed_messages",
             "Messages dropped by the flood guard",
-            metrics.guard_shed.clone(),
+            self.guard_shed.clone(),
         );
-        registry.register(
-            "config_reloads",
-            "Reloads, by result",
-            metrics.reloads.clone(),
-        );
-        registry.register("setup_seconds", "From INVITE to 200", metrics.setup.clone());
-        registry.register(
-            "agent_connect_seconds",
-            "From the call for an agent to its socket",
-            metrics.agent_connect.clone(),
-        );
-        registry.register(
-            "rtp_packets_received",
-            "RTP packets from callers of ended calls",
-            metrics.rtp_received.clone(),
-        );
-        registry.register(
-            "rtp_packets_sent",
-            "RTP packets to callers of ended calls",
-            metrics.rtp_sent.clone(),
-        );
-        registry.register(
-            "rtp_packets_lost",
-            "RTP packets that never came",
-            metrics.rtp_lost.clone(),
-        );
-        registry.register(
-            "rtp_strangers_dropped",
-            "RTP packets from elsewhere",
-            metrics.rtp_strangers.clone(),
-        );
+        registry.register("config_reloads", "Reloads, by result", self.reloads.clone());
+        registry.register("setup_seconds", "From INVITE to 200", self.setup.clone());
+        let help = "From the call for an agent to its socket";
+        registry.register("agent_connect_seconds", help, self.agent_connect.clone());
+    }
+
+    fn register_media(&mut self) {
+        let registry = &mut self.registry;
+        let help = "RTP packets from callers of ended calls";
+        registry.register("rtp_packets_received", help, self.rtp_received.clone());
+        registry.register("rtp_packets_sent", "RTP packets to callers of ended calls", self.rtp_sent.clone());
+        registry.register("rtp_packets_lost", "RTP packets that never came", self.rtp_lost.clone());
+        registry.register("rtp_strangers_dropped", "RTP packets from elsewhere", self.rtp_strangers.clone());
         registry.register(
             "rtp_jitter_seconds",
             "Interarrival jitter at the end of a call",
-            metrics.jitter.clone(),
+            self.jitter.clone(),
         );
-        Self {
-            registry,
-            ..metrics
-        }
     }
 
     pub(crate) fn message(&self, message: &Message) {
@@ -176,11 +144,7 @@ impl Metrics {
             487 => "cancelled",
             _ => "failed",
         };
-        let labels = CallLabels {
-            trunk: record.trunk.clone(),
-            direction: record.direction,
-            outcome,
-        };
+        let labels = CallLabels { trunk: record.trunk.clone(), direction: record.direction, outcome };
         self.calls.get_or_create(&labels).inc();
         self.refused(record.sip_code);
         let media = &record.media;

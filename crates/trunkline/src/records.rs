@@ -19,14 +19,9 @@ impl Records {
     /// Opens `calls.jsonl` in the folder, which is made where it is not there.
     pub(crate) fn open(folder: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(folder.join("calls.jsonl"))?;
+        let file = OpenOptions::new().create(true).append(true).open(folder.join("calls.jsonl"))?;
         let (sender, lines) = sync_channel::<String>(QUEUE);
-        std::thread::Builder::new()
-            .name("records".to_owned())
-            .spawn(move || write_all(file, &lines))?;
+        std::thread::Builder::new().name("records".to_owned()).spawn(move || write_all(file, &lines))?;
         Ok(Self(sender))
     }
 

@@ -26,12 +26,7 @@ impl Writer {
     /// A writer for one stream.
     #[must_use]
     pub fn new(sids: Sids) -> Self {
-        Self {
-            sids,
-            sequence: 0,
-            chunk: 0,
-            buffer: BytesMut::with_capacity(4 * USUAL_BYTES),
-        }
+        Self { sids, sequence: 0, chunk: 0, buffer: BytesMut::with_capacity(4 * USUAL_BYTES) }
     }
 
     /// The first message.
@@ -42,16 +37,10 @@ impl Writer {
 
     /// The second message, with the call's parameters.
     pub fn start(&mut self, parameters: &[(String, String)]) -> Utf8Bytes {
-        let parameters: serde_json::Map<String, serde_json::Value> = parameters
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone().into()))
-            .collect();
+        let parameters: serde_json::Map<String, serde_json::Value> =
+            parameters.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
         let sequence = self.next();
-        let Sids {
-            account,
-            call,
-            stream,
-        } = &self.sids;
+        let Sids { account, call, stream } = &self.sids;
         let message = serde_json::json!({
             "event": "start",
             "sequenceNumber": sequence,
@@ -79,9 +68,7 @@ impl Writer {
         let at = self.buffer.len();
         let length = base64::encoded_len(audio.len(), true).unwrap_or(0);
         self.buffer.resize(at + length, 0);
-        let written = STANDARD
-            .encode_slice(audio, &mut self.buffer[at..])
-            .unwrap_or(0);
+        let written = STANDARD.encode_slice(audio, &mut self.buffer[at..]).unwrap_or(0);
         self.buffer.truncate(at + written);
         self.put("\"}}");
         self.finish()
@@ -90,9 +77,7 @@ impl Writer {
     /// A key press.
     pub fn dtmf(&mut self, digit: char) -> Utf8Bytes {
         self.head("dtmf");
-        self.put(&format_args!(
-            r#","dtmf":{{"track":"inbound_track","digit":"{digit}"}}}}"#
-        ));
+        self.put(&format_args!(r#","dtmf":{{"track":"inbound_track","digit":"{digit}"}}}}"#));
         self.finish()
     }
 
@@ -108,9 +93,7 @@ impl Writer {
     pub fn stop(&mut self) -> Utf8Bytes {
         self.head("stop");
         let (account, call) = (self.sids.account.clone(), self.sids.call.clone());
-        self.put(&format_args!(
-            r#","stop":{{"accountSid":"{account}","callSid":"{call}"}}}}"#
-        ));
+        self.put(&format_args!(r#","stop":{{"accountSid":"{account}","callSid":"{call}"}}}}"#));
         self.finish()
     }
 
@@ -118,9 +101,7 @@ impl Writer {
         self.buffer.reserve(USUAL_BYTES);
         self.sequence += 1;
         let sequence = self.sequence;
-        self.put(&format_args!(
-            r#"{{"event":"{event}","sequenceNumber":"{sequence}","streamSid":""#
-        ));
+        self.put(&format_args!(r#"{{"event":"{event}","sequenceNumber":"{sequence}","streamSid":""#));
         let stream = std::mem::take(&mut self.sids.stream);
         self.put(&stream);
         self.sids.stream = stream;

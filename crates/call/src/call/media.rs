@@ -13,8 +13,7 @@ use crate::{EndedBy, MediaSpec, Output};
 impl Call {
     /// Chooses from an offer; refuses addresses that only an attacker would write.
     pub(super) fn negotiate(&self, offer: &Description) -> Result<Selection, String> {
-        let selection =
-            negotiate::select(offer, &self.codecs).map_err(|error| error.to_string())?;
+        let selection = negotiate::select(offer, &self.codecs).map_err(|error| error.to_string())?;
         self.media_is_fine(selection)
     }
 
@@ -63,21 +62,13 @@ impl Call {
     ) {
         let Some(body) = answer else {
             if self.selection.is_none() && self.phase == Phase::Talking {
-                self.fail(
-                    cx,
-                    out,
-                    488,
-                    EndedBy::Gateway,
-                    "the ACK has no answer to our offer",
-                );
+                self.fail(cx, out, 488, EndedBy::Gateway, "the ACK has no answer to our offer");
             }
             return;
         };
         let chosen = Description::parse(&body)
             .map_err(|error| error.to_string())
-            .and_then(|sdp| {
-                negotiate::accept(&sdp, &self.codecs).map_err(|error| error.to_string())
-            })
+            .and_then(|sdp| negotiate::accept(&sdp, &self.codecs).map_err(|error| error.to_string()))
             .and_then(|selection| self.media_is_fine(selection));
         match chosen {
             Ok(selection) => {
@@ -89,12 +80,7 @@ impl Call {
     }
 
     /// A re-INVITE or UPDATE from the caller: hold, resume, another address, another codec.
-    pub(super) fn peer_offer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        offer: OfferIn,
-        out: &mut VecDeque<Output>,
-    ) {
+    pub(super) fn peer_offer(&mut self, cx: &mut Cx<'_>, offer: OfferIn, out: &mut VecDeque<Output>) {
         let (Some(mut local), Phase::Talking) = (self.local, self.phase) else {
             return self.leg.refuse_offer(cx, 488);
         };
@@ -107,17 +93,14 @@ impl Call {
             }
             OfferIn::Given(body) => body,
         };
-        let chosen = Description::parse(&body)
-            .map_err(|error| error.to_string())
-            .and_then(|offer| {
-                let selection = self.negotiate(&offer)?;
-                Ok((offer, selection))
-            });
+        let chosen = Description::parse(&body).map_err(|error| error.to_string()).and_then(|offer| {
+            let selection = self.negotiate(&offer)?;
+            Ok((offer, selection))
+        });
         match chosen {
             Ok((offer, selection)) => {
                 // The version rises only when our description changes (RFC 3264 §8).
-                if negotiate::answer(&offer, &selection, &local) != self.last_answer(&offer, &local)
-                {
+                if negotiate::answer(&offer, &selection, &local) != self.last_answer(&offer, &local) {
                     local.session_version += 1;
                     self.local = Some(local);
                 }
@@ -144,9 +127,7 @@ impl Call {
 /// Whether an address is one of RFC 1918, RFC 4193 or RFC 6598, which the internet does not route.
 fn is_private(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => {
-            v4.is_private() || (v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]))
-        }
+        IpAddr::V4(v4) => v4.is_private() || (v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1])),
         IpAddr::V6(v6) => v6.is_unique_local(),
     }
 }

@@ -13,11 +13,7 @@ use super::{Call, Phase, caller_text};
 use crate::{AgentRequest, EndedBy, Output, RoomEvent};
 
 /// The route of a call that only hears the announcement.
-pub(crate) fn announcement_route(
-    request: &Request,
-    number: Arc<Number>,
-    trunk: Arc<Trunk>,
-) -> Box<Route> {
+pub(crate) fn announcement_route(request: &Request, number: Arc<Number>, trunk: Arc<Trunk>) -> Box<Route> {
     let (caller, _) = Caller::of(request, trunk.destination_country.as_deref());
     Box::new(Route {
         agent: RouteTable::announcer(),
@@ -38,9 +34,7 @@ impl Call {
         let Some(invite) = self.leg.invite() else {
             return self.drain_events(cx, out);
         };
-        let body = invite
-            .has_body_of("application/sdp")
-            .then(|| invite.body.clone());
+        let body = invite.has_body_of("application/sdp").then(|| invite.body.clone());
         self.leg.ring(cx, 100, None);
         if let Some(body) = body {
             let Ok(offer) = Description::parse(&body) else {
@@ -59,15 +53,9 @@ impl Call {
         out.push_back(Output::OpenMedia {
             call: self.handle,
             local: self.leg.dialog().flow.local.ip(),
-            spec: self
-                .selection
-                .as_ref()
-                .map(|selection| self.spec(selection)),
+            spec: self.selection.as_ref().map(|selection| self.spec(selection)),
         });
-        out.push_back(Output::ConnectAgent(
-            self.handle,
-            Box::new(self.agent_request()),
-        ));
+        out.push_back(Output::ConnectAgent(self.handle, Box::new(self.agent_request())));
         self.drain_events(cx, out);
     }
 
@@ -119,12 +107,7 @@ impl Call {
     }
 
     /// Something happened in the room.
-    pub(crate) fn room_event(
-        &mut self,
-        cx: &mut Cx<'_>,
-        event: RoomEvent,
-        out: &mut VecDeque<Output>,
-    ) {
+    pub(crate) fn room_event(&mut self, cx: &mut Cx<'_>, event: RoomEvent, out: &mut VecDeque<Output>) {
         let (by, reason) = match event {
             RoomEvent::AgentLeft if self.announce => (EndedBy::Gateway, "number not in service"),
             RoomEvent::AgentLeft => (EndedBy::Agent, "the agent left"),
@@ -156,10 +139,7 @@ impl Call {
             self.answered = Some(cx.now);
             self.deadline = Some(cx.now.mono + self.route.max_call_duration);
             let waited = cx.now.mono.since(self.started.mono).as_millis();
-            out.push_back(Output::Answered(
-                self.handle,
-                u64::try_from(waited).unwrap_or(u64::MAX),
-            ));
+            out.push_back(Output::Answered(self.handle, u64::try_from(waited).unwrap_or(u64::MAX)));
         }
         out.push_back(Output::StartRoom(self.handle));
         self.drain_events(cx, out);
@@ -174,23 +154,14 @@ impl Call {
             ("system__caller_id".to_owned(), caller),
             ("system__called_number".to_owned(), called),
         ];
-        let more = self
-            .route
-            .number
-            .metadata
-            .iter()
-            .chain(&self.route.attributes);
+        let more = self.route.number.metadata.iter().chain(&self.route.attributes);
         for (name, value) in more {
             let hidden = self.route.hide_phone_number && name == "caller_name";
             if !hidden && !parameters.iter().any(|(known, _)| known == name) {
                 parameters.push((name.clone(), value.clone()));
             }
         }
-        AgentRequest {
-            agent: Arc::clone(&self.route.agent),
-            call_id: self.id.clone(),
-            parameters,
-        }
+        AgentRequest { agent: Arc::clone(&self.route.agent), call_id: self.id.clone(), parameters }
     }
 }
 

@@ -43,10 +43,7 @@ impl Call {
             Ended::OurBye => (EndedBy::Gateway, "hung up"),
             Ended::Rejected(_) | Ended::Refused(_) => (EndedBy::Gateway, "refused"),
             Ended::NoAck => (EndedBy::Gateway, "the caller never acknowledged the answer"),
-            Ended::NoPrack => (
-                EndedBy::Gateway,
-                "the caller never acknowledged the ringing",
-            ),
+            Ended::NoPrack => (EndedBy::Gateway, "the caller never acknowledged the ringing"),
             Ended::SessionExpired => (EndedBy::Gateway, "the session timer ran out"),
             Ended::Lost => (EndedBy::Gateway, "the caller's side is gone"),
         };
@@ -55,23 +52,14 @@ impl Call {
                 Ended::Cancelled | Ended::PeerBye => self.sip_code = 487,
                 Ended::Rejected(code) => self.sip_code = code,
                 Ended::NoPrack => self.sip_code = 504,
-                Ended::OurBye
-                | Ended::Refused(_)
-                | Ended::NoAck
-                | Ended::SessionExpired
-                | Ended::Lost => {}
+                Ended::OurBye | Ended::Refused(_) | Ended::NoAck | Ended::SessionExpired | Ended::Lost => {}
             }
         }
         self.close(now, by, reason, out);
     }
 
     /// The room is closed; the record can be written.
-    pub(crate) fn room_closed(
-        &mut self,
-        cx: &mut Cx<'_>,
-        stats: MediaStats,
-        out: &mut VecDeque<Output>,
-    ) {
+    pub(crate) fn room_closed(&mut self, cx: &mut Cx<'_>, stats: MediaStats, out: &mut VecDeque<Output>) {
         if self.phase == Phase::Closing {
             self.stats = stats;
             self.write_record(cx.now, out);
@@ -90,11 +78,7 @@ impl Call {
         if self.ending.is_some() {
             return;
         }
-        self.ending = Some(Ending {
-            by,
-            reason: reason.to_owned(),
-            at: now,
-        });
+        self.ending = Some(Ending { by, reason: reason.to_owned(), at: now });
         self.phase = Phase::Closing;
         self.deadline = Some(now.mono + self.edge_timeout);
         out.push_back(Output::CloseRoom(self.handle));
@@ -129,10 +113,7 @@ impl Call {
             ended_by: ending.by,
             reason: ending.reason,
             sip_code: self.sip_code,
-            codec: self
-                .selection
-                .as_ref()
-                .map(|selection| selection.codec.name()),
+            codec: self.selection.as_ref().map(|selection| selection.codec.name()),
             media: self.stats,
         })));
     }

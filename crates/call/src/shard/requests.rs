@@ -35,29 +35,20 @@ impl Shard {
     pub fn would_begin_call(&self, message: &Message) -> bool {
         match message {
             Message::Request(request) if request.method == Method::Invite => {
-                request.to().is_some_and(|to| to.tag().is_none())
-                    && !self.transactions.knows(request)
+                request.to().is_some_and(|to| to.tag().is_none()) && !self.transactions.knows(request)
             }
             Message::Request(_) | Message::Response(_) => false,
         }
     }
 
     /// Answers a request without keeping any state (RFC 3261 §8.2.7).
-    pub fn refuse_stateless(
-        &mut self,
-        request: &Request,
-        flow: Flow,
-        code: u16,
-        retry_after: Option<u32>,
-    ) {
+    pub fn refuse_stateless(&mut self, request: &Request, flow: Flow, code: u16, retry_after: Option<u32>) {
         if request.method == Method::Ack {
             return;
         }
         let mut response = reply::to(request, code, Some("stateless"));
         if let Some(seconds) = retry_after {
-            response
-                .headers
-                .push(HeaderName::RetryAfter, seconds.to_string());
+            response.headers.push(HeaderName::RetryAfter, seconds.to_string());
         }
         self.transactions.send_stateless(request, flow, &response);
     }
@@ -107,11 +98,9 @@ impl Shard {
         }
         let in_dialog = request.to().is_some_and(|to| to.tag().is_some());
         if in_dialog {
-            let call = self.dialog_of(&request).filter(|handle| {
-                self.calls
-                    .get(handle)
-                    .is_some_and(|call| call.owns(&request))
-            });
+            let call = self
+                .dialog_of(&request)
+                .filter(|handle| self.calls.get(handle).is_some_and(|call| call.owns(&request)));
             let Some(handle) = call else {
                 return self.answer(tx, &request, 481, now);
             };
@@ -133,13 +122,9 @@ impl Shard {
         let tag = self.tokens.token();
         let mut response = reply::to(request, code, Some(&tag));
         if matches!(code, 200 | 405) {
-            response
-                .headers
-                .push(HeaderName::Allow, check::allow(CAPABILITIES.methods));
+            response.headers.push(HeaderName::Allow, check::allow(CAPABILITIES.methods));
             response.headers.push(HeaderName::Accept, "application/sdp");
-            response
-                .headers
-                .push(HeaderName::Supported, CAPABILITIES.extensions.join(", "));
+            response.headers.push(HeaderName::Supported, CAPABILITIES.extensions.join(", "));
         }
         self.transactions.respond(tx, &response, now.mono);
     }
@@ -147,27 +132,15 @@ impl Shard {
     /// INVITE → route → a call, or a refusal with the code the decision names.
     fn invite(&mut self, tx: ServerId, request: Request, flow: Flow, now: Now) {
         if request.headers.first(&HeaderName::Replaces).is_some() {
-            return self.refuse(
-                tx,
-                &request,
-                flow,
-                481,
-                "Replaces names no dialog of ours",
-                now,
-            );
+            return self.refuse(tx, &request, flow, 481, "Replaces names no dialog of ours", now);
         }
-        let call = InboundCall {
-            source: flow.remote.ip(),
-            names: &[],
-            request: &request,
-        };
+        let call = InboundCall { source: flow.remote.ip(), names: &[], request: &request };
         let decision = decide(&self.table, &call, &mut None);
         let (route, announce) = match decision {
             Decision::Route(route) => (route, false),
-            Decision::NotInService { number, trunk } => (
-                crate::call::announcement_route(&request, number, trunk),
-                true,
-            ),
+            Decision::NotInService { number, trunk } => {
+                (crate::call::announcement_route(&request, number, trunk), true)
+            }
             Decision::Refuse { code, reason } => {
                 return self.refuse(tx, &request, flow, code, &reason, now);
             }
@@ -179,12 +152,8 @@ impl Shard {
         let handle = CallHandle((u64::from(self.config.shard) << 48) | self.serial);
         let address = self.config.advertised.on(&flow);
         let mut events = Vec::new();
-        let mut cx = Cx {
-            transactions: &mut self.transactions,
-            tokens: &mut self.tokens,
-            now,
-            events: &mut events,
-        };
+        let mut cx =
+            Cx { transactions: &mut self.transactions, tokens: &mut self.tokens, now, events: &mut events };
         let policy = self.config.in_dialog;
         let Some(leg) = Leg::incoming(&mut cx, tx, request, address, policy) else {
             return;
@@ -197,19 +166,9 @@ impl Shard {
         self.with_call(handle, now, Call::begin);
     }
 
-    fn refuse(
-        &mut self,
-        tx: ServerId,
-        request: &Request,
-        flow: Flow,
-        code: u16,
-        reason: &str,
-        now: Now,
-    ) {
+    fn refuse(&mut self, tx: ServerId, request: &Request, flow: Flow, code: u16, reason: &str, now: Now) {
         self.answer(tx, request, code, now);
-        let id = request
-            .call_id()
-            .map(|id| String::from_utf8_lossy(id).into_owned());
+        let id = request.call_id().map(|id| String::from_utf8_lossy(id).into_owned());
         self.outputs.push_back(Output::Refused {
             sip_call_id: id.unwrap_or_default(),
             code,

@@ -47,17 +47,10 @@ fn invite(target: &str, more: &str) -> Request {
 }
 
 fn ask(source: &str, target: &str, more: &str) -> (Decision, Steps) {
-    let sources = [Source {
-        name: "t.toml".to_owned(),
-        text: TABLE.to_owned(),
-    }];
+    let sources = [Source { name: "t.toml".to_owned(), text: TABLE.to_owned() }];
     let (table, _) = load(&sources, None).expect("loads");
     let request = invite(target, more);
-    let call = InboundCall {
-        source: source.parse().expect("address"),
-        names: &[],
-        request: &request,
-    };
+    let call = InboundCall { source: source.parse().expect("address"), names: &[], request: &request };
     let mut steps = Some(Vec::new());
     (decide(&table, &call, &mut steps), steps.unwrap_or_default())
 }
@@ -98,24 +91,10 @@ fn refusals_have_their_codes() {
         ("192.0.2.7", "sip:alice@gw", CALLER, 404),
         ("192.0.2.7", "sip:+14155550102@gw", CALLER, 486),
         ("192.0.2.7", "sip:+14155550103@gw", CALLER, 480),
-        (
-            "192.0.2.7",
-            "sip:+14155550101@gw",
-            "From: <sip:+16505550199@x>;tag=1\r\n",
-            403,
-        ),
-        (
-            "192.0.2.7",
-            "sip:+14155550101@gw",
-            "From: <sip:anonymous@anonymous.invalid>;tag=1\r\n",
-            403,
-        ),
+        ("192.0.2.7", "sip:+14155550101@gw", "From: <sip:+16505550199@x>;tag=1\r\n", 403),
+        ("192.0.2.7", "sip:+14155550101@gw", "From: <sip:anonymous@anonymous.invalid>;tag=1\r\n", 403),
     ] {
-        assert_eq!(
-            code(&ask(source, target, more).0),
-            expected,
-            "{source} {target} {more}"
-        );
+        assert_eq!(code(&ask(source, target, more).0), expected, "{source} {target} {more}");
     }
 }
 
@@ -125,50 +104,22 @@ fn the_trunk_is_the_numbers_then_the_hosts_then_the_closest() {
         Decision::Route(route) => (route.trunk.name.clone(), route.ringing_timeout.as_secs()),
         other => panic!("{other:?}"),
     };
-    assert_eq!(
-        trunk("192.0.2.7", "sip:+14155550100@gw"),
-        ("close".to_owned(), 9)
-    );
-    assert_eq!(
-        trunk("192.0.2.7", "sip:+14155550101@gw"),
-        ("wide".to_owned(), 5)
-    );
-    assert_eq!(
-        trunk("192.0.2.7", "sip:+14155550100@acme.example.com"),
-        ("named".to_owned(), 30)
-    );
-    assert_eq!(
-        trunk("192.0.2.9", "sip:+14155550100@gw"),
-        ("wide".to_owned(), 30)
-    );
+    assert_eq!(trunk("192.0.2.7", "sip:+14155550100@gw"), ("close".to_owned(), 9));
+    assert_eq!(trunk("192.0.2.7", "sip:+14155550101@gw"), ("wide".to_owned(), 5));
+    assert_eq!(trunk("192.0.2.7", "sip:+14155550100@acme.example.com"), ("named".to_owned(), 30));
+    assert_eq!(trunk("192.0.2.9", "sip:+14155550100@gw"), ("wide".to_owned(), 30));
 }
 
 #[test]
 fn the_caller_and_the_attributes_come_from_the_headers() {
     let more = "From: \"Bob\" <sip:200@pbx>;tag=1\r\nP-Asserted-Identity: <sip:+14155550177@x;verstat=TN-Validation-Passed>\r\nDiversion: <sip:+14155550166@x>;reason=no-answer\r\nX-Account: 42\r\n";
-    let Decision::Route(route) = ask("192.0.2.9", "sip:+14155550101@gw", more).0 else {
-        panic!("routes")
-    };
+    let Decision::Route(route) = ask("192.0.2.9", "sip:+14155550101@gw", more).0 else { panic!("routes") };
     assert_eq!(route.caller.to_string(), "+14155550177");
-    let attributes: Vec<_> = route
-        .attributes
-        .iter()
-        .map(|(n, v)| format!("{n}={v}"))
-        .collect();
+    let attributes: Vec<_> = route.attributes.iter().map(|(n, v)| format!("{n}={v}")).collect();
     assert_eq!(
         attributes,
-        [
-            "caller_name=Bob",
-            "diversion=+14155550166",
-            "verification=TN-Validation-Passed",
-            "account=42"
-        ]
+        ["caller_name=Bob", "diversion=+14155550166", "verification=TN-Validation-Passed", "account=42"]
     );
-    let hidden = ask(
-        "192.0.2.7",
-        "sip:+14155550100@gw",
-        &format!("{CALLER}Privacy: id\r\n"),
-    )
-    .0;
+    let hidden = ask("192.0.2.7", "sip:+14155550100@gw", &format!("{CALLER}Privacy: id\r\n")).0;
     assert!(matches!(hidden, Decision::Route(route) if route.caller == Caller::Anonymous));
 }

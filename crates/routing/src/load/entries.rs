@@ -11,8 +11,8 @@ use super::{closest, slot};
 use crate::problem::Report;
 use crate::table::Builtin;
 use crate::{
-    Agent, CallLimits, Connect, Direction, E164, MediaEncryption, Mode, Number, NumberPattern,
-    RouteTable, Secret, Transport, Trunk,
+    Agent, CallLimits, Connect, Direction, E164, MediaEncryption, Mode, Number, NumberPattern, RouteTable,
+    Secret, Transport, Trunk,
 };
 
 /// How long one agent address may take where the agent does not say: 5 s.
@@ -24,11 +24,7 @@ pub(super) fn trunk(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> 
     let name = reader.required("name");
     let direction = reader.choice(
         "direction",
-        &[
-            ("inbound", Direction::Inbound),
-            ("outbound", Direction::Outbound),
-            ("both", Direction::Both),
-        ],
+        &[("inbound", Direction::Inbound), ("outbound", Direction::Outbound), ("both", Direction::Both)],
     );
     let allowed_addresses = networks(&mut reader, "allowed_addresses");
     let media_addresses = networks(&mut reader, "media_addresses");
@@ -89,61 +85,30 @@ pub(super) fn trunk(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> 
 pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> {
     let mut reader = Reader::of_entry(&entry, report);
     let name = reader.required("name");
-    let mode = reader.choice(
-        "mode",
-        &[
-            ("realtime", Mode::Realtime),
-            ("pipeline", Mode::Pipeline),
-            ("text", Mode::Text),
-        ],
-    );
+    let mode = reader
+        .choice("mode", &[("realtime", Mode::Realtime), ("pipeline", Mode::Pipeline), ("text", Mode::Text)]);
     let addresses = reader.strings("connect");
     let protocol = reader.choice("protocol", &[("twilio", ())]);
-    let connect_timeout = reader
-        .seconds("connect_timeout_seconds", 1..=60)
-        .unwrap_or(CONNECT_TIMEOUT);
+    let connect_timeout = reader.seconds("connect_timeout_seconds", 1..=60).unwrap_or(CONNECT_TIMEOUT);
     let secret = reader.string("secret").map(|(text, _)| Secret::new(text));
     reader.finish(&[]);
     let connect = connect(addresses, &entry.span, report)?;
     let name = name?.0;
     if matches!(connect, Connect::Urls(_)) && protocol.is_none() {
-        report.error(
-            &entry.span,
-            format!("agent {name:?} needs protocol = \"twilio\""),
-        );
+        report.error(&entry.span, format!("agent {name:?} needs protocol = \"twilio\""));
     }
     if connect == Connect::DialIn && secret.is_none() {
-        report.error(
-            &entry.span,
-            format!("agent {name:?} dials in; give it a secret = \"…\" to show"),
-        );
+        report.error(&entry.span, format!("agent {name:?} dials in; give it a secret = \"…\" to show"));
     }
-    Some(Agent {
-        name,
-        mode: mode.unwrap_or(Mode::Realtime),
-        connect,
-        connect_timeout,
-        secret,
-    })
+    Some(Agent { name, mode: mode.unwrap_or(Mode::Realtime), connect, connect_timeout, secret })
 }
 
-pub(super) fn number(
-    entry: Entry<'_>,
-    report: &mut Report<'_>,
-    table: &RouteTable,
-) -> Option<Number> {
+pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTable) -> Option<Number> {
     let mut reader = Reader::of_entry(&entry, report);
     let number = reader.required("number");
-    let name = reader
-        .string("name")
-        .map(|(text, _)| text)
-        .unwrap_or_default();
+    let name = reader.string("name").map(|(text, _)| text).unwrap_or_default();
     let trunk = reader.string("trunk");
-    let slots = [
-        reader.string("inbound"),
-        reader.string("outbound"),
-        reader.string("sms"),
-    ];
+    let slots = [reader.string("inbound"), reader.string("outbound"), reader.string("sms")];
     let active = reader.boolean("active").unwrap_or(true);
     let limits = limits(&mut reader);
     let metadata = reader.map("metadata");
@@ -152,23 +117,12 @@ pub(super) fn number(
     let mut named = |slot_name: Option<(String, Range<usize>)>, voice| {
         slot_name.and_then(|(name, span)| slot(table, &name, &span, voice, report))
     };
-    let (inbound, outbound, sms) = (
-        named(inbound, true),
-        named(outbound, true),
-        named(sms, false),
-    );
+    let (inbound, outbound, sms) = (named(inbound, true), named(outbound, true), named(sms, false));
     let trunk = trunk.and_then(|(name, span)| {
         let found = table.trunks.iter().find(|trunk| trunk.name == name);
         if found.is_none() {
-            let names: Vec<String> = table
-                .trunks
-                .iter()
-                .map(|trunk| trunk.name.clone())
-                .collect();
-            report.error(
-                &span,
-                format!("unknown trunk {name:?}{}", closest(&name, names.iter())),
-            );
+            let names: Vec<String> = table.trunks.iter().map(|trunk| trunk.name.clone()).collect();
+            report.error(&span, format!("unknown trunk {name:?}{}", closest(&name, names.iter())));
         }
         found.map(Arc::clone)
     });
@@ -177,17 +131,7 @@ pub(super) fn number(
         report.error(&span, format!("{text:?} is no E.164 number; write a plus sign, the country code and the number, like \"+14155550100\""));
         return None;
     };
-    Some(Number {
-        number,
-        name,
-        trunk,
-        inbound,
-        outbound,
-        sms,
-        active,
-        limits,
-        metadata,
-    })
+    Some(Number { number, name, trunk, inbound, outbound, sms, active, limits, metadata })
 }
 
 fn limits(reader: &mut Reader<'_, '_, '_>) -> CallLimits {
@@ -201,10 +145,7 @@ fn limits(reader: &mut Reader<'_, '_, '_>) -> CallLimits {
 fn country(reader: &mut Reader<'_, '_, '_>) -> Option<String> {
     let (text, span) = reader.string("destination_country")?;
     if text.parse::<phonenumber::country::Id>().is_err() {
-        reader.report.error(
-            &span,
-            format!("{text:?} is no country; write its two letters, like \"US\""),
-        );
+        reader.report.error(&span, format!("{text:?} is no country; write its two letters, like \"US\""));
         return None;
     }
     Some(text)
@@ -230,9 +171,7 @@ fn patterns(reader: &mut Reader<'_, '_, '_>, key: &'static str) -> Vec<NumberPat
             Some(pattern) => patterns.push(pattern),
             None => reader.report.error(
                 &span,
-                format!(
-                    "{text:?} is no number; write \"+14155550100\" or a prefix like \"+1415*\"",
-                ),
+                format!("{text:?} is no number; write \"+14155550100\" or a prefix like \"+1415*\"",),
             ),
         }
     }
@@ -246,10 +185,8 @@ fn connect(
 ) -> Option<Connect> {
     let addresses = addresses.filter(|list| !list.is_empty());
     let Some(addresses) = addresses else {
-        report.error(
-            entry,
-            "connect is missing; write connect = \"ws://…\", \"builtin:echo\" or \"dial-in\"",
-        );
+        report
+            .error(entry, "connect is missing; write connect = \"ws://…\", \"builtin:echo\" or \"dial-in\"");
         return None;
     };
     let (first, span) = &addresses[0];

@@ -30,25 +30,12 @@ pub(crate) struct Reader<'a, 'r, 'f> {
 }
 
 impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
-    pub(crate) fn of_document(
-        document: &'a Spanned<DeTable<'a>>,
-        report: &'r mut Report<'f>,
-    ) -> Self {
-        Self {
-            table: document.get_ref(),
-            span: document.span(),
-            report,
-            asked: BTreeSet::new(),
-        }
+    pub(crate) fn of_document(document: &'a Spanned<DeTable<'a>>, report: &'r mut Report<'f>) -> Self {
+        Self { table: document.get_ref(), span: document.span(), report, asked: BTreeSet::new() }
     }
 
     pub(crate) fn of_entry(entry: &Entry<'a>, report: &'r mut Report<'f>) -> Self {
-        Self {
-            table: entry.table,
-            span: entry.span.clone(),
-            report,
-            asked: BTreeSet::new(),
-        }
+        Self { table: entry.table, span: entry.span.clone(), report, asked: BTreeSet::new() }
     }
 
     /// The entries of `[[key]]`.
@@ -57,22 +44,14 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
             return Vec::new();
         };
         let Some(array) = value.get_ref().as_array() else {
-            self.report.error(
-                &value.span(),
-                format!("write [[{key}]], one for each {key}"),
-            );
+            self.report.error(&value.span(), format!("write [[{key}]], one for each {key}"));
             return Vec::new();
         };
         let mut entries = Vec::new();
         for item in array {
             match item.get_ref().as_table() {
-                Some(table) => entries.push(Entry {
-                    table,
-                    span: item.span(),
-                }),
-                None => self
-                    .report
-                    .error(&item.span(), format!("write [[{key}]], one for each {key}")),
+                Some(table) => entries.push(Entry { table, span: item.span() }),
+                None => self.report.error(&item.span(), format!("write [[{key}]], one for each {key}")),
             }
         }
         entries
@@ -82,10 +61,7 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
     pub(crate) fn table(&mut self, key: &'static str) -> Option<Entry<'a>> {
         let value = self.value(key)?;
         match value.get_ref().as_table() {
-            Some(table) => Some(Entry {
-                table,
-                span: value.span(),
-            }),
+            Some(table) => Some(Entry { table, span: value.span() }),
             None => self.wrong(key, value, "a table"),
         }
     }
@@ -101,8 +77,7 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
     pub(crate) fn required(&mut self, key: &'static str) -> Option<(String, Range<usize>)> {
         if !self.table.contains_key(key) {
             let span = self.span.clone();
-            self.report
-                .error(&span, format!("{key} is missing; write {key} = \"…\""));
+            self.report.error(&span, format!("{key} is missing; write {key} = \"…\""));
             self.asked.insert(key);
             return None;
         }
@@ -118,21 +93,13 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
     }
 
     /// An integer within a range.
-    pub(crate) fn integer(
-        &mut self,
-        key: &'static str,
-        range: std::ops::RangeInclusive<i64>,
-    ) -> Option<i64> {
+    pub(crate) fn integer(&mut self, key: &'static str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
         let value = self.value(key)?;
         let number = value.get_ref().as_integer();
         let number = number.and_then(|i| i64::from_str_radix(i.as_str(), i.radix()).ok());
         match number {
             Some(number) if range.contains(&number) => Some(number),
-            _ => self.wrong(
-                key,
-                value,
-                &format!("a whole number from {} to {}", range.start(), range.end()),
-            ),
+            _ => self.wrong(key, value, &format!("a whole number from {} to {}", range.start(), range.end())),
         }
     }
 
@@ -158,9 +125,7 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
         for item in array {
             match item.get_ref().as_str() {
                 Some(text) => strings.push((text.to_owned(), item.span())),
-                None => self
-                    .report
-                    .error(&item.span(), format!("{key} is a list of strings")),
+                None => self.report.error(&item.span(), format!("{key} is a list of strings")),
             }
         }
         Some(strings)
@@ -195,10 +160,7 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
         for (name, item) in table {
             match item.get_ref().as_str() {
                 Some(text) => pairs.push((name.get_ref().to_string(), text.to_owned())),
-                None => self.report.error(
-                    &item.span(),
-                    format!("{key}.{} is a string", name.get_ref()),
-                ),
+                None => self.report.error(&item.span(), format!("{key}.{} is a string", name.get_ref())),
             }
         }
         pairs
@@ -207,37 +169,21 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
     /// One word of several.
     pub(crate) fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         let (text, span) = self.string(key)?;
-        let found = words
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, value)| *value);
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
-            let list: Vec<_> = words
-                .iter()
-                .map(|(word, _)| format!("\"{word}\""))
-                .collect();
-            self.report.error(
-                &span,
-                format!("{key} is {text:?}; write {}", list.join(" or ")),
-            );
+            let list: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            self.report.error(&span, format!("{key} is {text:?}; write {}", list.join(" or ")));
         }
         found
     }
 
     /// Reports the keys that nobody asked for.
     pub(crate) fn finish(self, known: &[&'static str]) {
-        let known: Vec<String> = known
-            .iter()
-            .chain(&self.asked)
-            .map(|key| (*key).to_owned())
-            .collect();
+        let known: Vec<String> = known.iter().chain(&self.asked).map(|key| (*key).to_owned()).collect();
         for (key, _) in self.table {
             if !known.iter().any(|known| known == key.get_ref()) {
                 let hint = closest(key.get_ref(), known.iter());
-                self.report.error(
-                    &key.span(),
-                    format!("unknown key {:?}{hint}", key.get_ref()),
-                );
+                self.report.error(&key.span(), format!("unknown key {:?}{hint}", key.get_ref()));
             }
         }
     }
@@ -248,8 +194,7 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
     }
 
     fn wrong<T>(&mut self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Option<T> {
-        self.report
-            .error(&value.span(), format!("{key} must be {wanted}"));
+        self.report.error(&value.span(), format!("{key} must be {wanted}"));
         None
     }
 }

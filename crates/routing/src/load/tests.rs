@@ -2,10 +2,7 @@ use super::*;
 use crate::E164;
 
 fn source(text: &str) -> Vec<Source> {
-    vec![Source {
-        name: "a.toml".to_owned(),
-        text: text.to_owned(),
-    }]
+    vec![Source { name: "a.toml".to_owned(), text: text.to_owned() }]
 }
 
 const GOOD: &str = r#"
@@ -30,10 +27,7 @@ fn a_good_table_loads_without_a_word() {
     let (table, problems) = load(&source(GOOD), Some("echo")).expect("loads");
     assert_eq!(problems, []);
     let number = &table.numbers[&E164::parse("+14155550100").expect("number")];
-    assert_eq!(
-        number.outbound_agent().map(|a| a.name.as_str()),
-        Some("echo")
-    );
+    assert_eq!(number.outbound_agent().map(|a| a.name.as_str()), Some("echo"));
     assert_eq!(number.sms_agent().map(|a| a.name.as_str()), Some("echo"));
     assert!(table.default_agent.is_some());
 }
@@ -73,10 +67,8 @@ ringing_timeout_seconds = 301
 number = "+14155550100"
 "#;
     let problems = load(&source(text), None).expect_err("is refused");
-    let found: Vec<String> = problems
-        .iter()
-        .map(|p| format!("{}:{} {}", p.line, p.column, p.message))
-        .collect();
+    let found: Vec<String> =
+        problems.iter().map(|p| format!("{}:{} {}", p.line, p.column, p.message)).collect();
     for wanted in [
         "4:1 unknown key \"alowed_addresses\" (did you mean \"allowed_addresses\"?)",
         "5:22 \"300.1.1.1\" is no address",
@@ -89,65 +81,35 @@ number = "+14155550100"
         "28:27 ringing_timeout_seconds must be a whole number from 1 to 300",
         "30:1 number \"+14155550100\" is already given at a.toml:23",
     ] {
-        assert!(
-            found.iter().any(|line| line.starts_with(wanted)),
-            "{wanted}\nin {found:#?}"
-        );
+        assert!(found.iter().any(|line| line.starts_with(wanted)), "{wanted}\nin {found:#?}");
     }
 }
 
 #[test]
 fn broken_toml_is_reported_and_the_rest_still_read() {
-    let problems = load(
-        &source("[[trunk]]\nname = \n\n[[number]]\nnumber = \"1\"\n"),
-        None,
-    )
-    .expect_err("is refused");
+    let problems =
+        load(&source("[[trunk]]\nname = \n\n[[number]]\nnumber = \"1\"\n"), None).expect_err("is refused");
     assert!(problems.iter().any(|p| p.line == 2), "{problems:?}");
-    assert!(
-        problems.iter().any(|p| p.message.contains("E.164")),
-        "{problems:?}"
-    );
+    assert!(problems.iter().any(|p| p.message.contains("E.164")), "{problems:?}");
 }
 
 #[test]
 fn open_and_twin_trunks_are_warned_of() {
     let text = "[[trunk]]\nname = \"a\"\n[[trunk]]\nname = \"b\"\n";
     let (_, warnings) = load(&source(text), None).expect("loads");
-    assert_eq!(
-        warnings
-            .iter()
-            .filter(|p| p.message.contains("any address"))
-            .count(),
-        2
-    );
-    assert!(
-        warnings
-            .iter()
-            .any(|p| p.message.contains("cannot be told apart"))
-    );
+    assert_eq!(warnings.iter().filter(|p| p.message.contains("any address")).count(), 2);
+    assert!(warnings.iter().any(|p| p.message.contains("cannot be told apart")));
 }
 
 #[test]
 fn changes_are_listed() {
     let (old, _) = load(&source(GOOD), None).expect("loads");
     let (new, _) = load(
-        &source(
-            &GOOD
-                .replace("echo\"\n\n[[number", "tone\"\n\n[[number")
-                .replace("0100", "0101"),
-        ),
+        &source(&GOOD.replace("echo\"\n\n[[number", "tone\"\n\n[[number").replace("0100", "0101")),
         None,
     )
     .expect("loads");
-    assert_eq!(
-        old.changes(&new),
-        [
-            "~ agent echo",
-            "+ number +14155550101",
-            "- number +14155550100"
-        ]
-    );
+    assert_eq!(old.changes(&new), ["~ agent echo", "+ number +14155550101", "- number +14155550100"]);
 }
 
 #[test]
@@ -155,10 +117,7 @@ fn a_hundred_thousand_numbers_load() {
     use std::fmt::Write;
     let mut text = GOOD.to_owned();
     for n in 0..100_000 {
-        let _ = write!(
-            text,
-            "[[number]]\nnumber = \"+1600{n:07}\"\ninbound = \"echo\"\n"
-        );
+        let _ = write!(text, "[[number]]\nnumber = \"+1600{n:07}\"\ninbound = \"echo\"\n");
     }
     let (table, _) = load(&source(&text), None).expect("loads");
     assert_eq!(table.numbers.len(), 100_001);

@@ -206,9 +206,7 @@ impl Leg {
         if !self.dialog.accepts_cseq(number) {
             return respond(cx, tx, &request, 500, "CSeq Out Of Order");
         }
-        if matches!(self.state, State::Ended | State::Leaving { .. })
-            && request.method != Method::Bye
-        {
+        if matches!(self.state, State::Ended | State::Leaving { .. }) && request.method != Method::Bye {
             return respond(cx, tx, &request, 481, "");
         }
         match &request.method {
@@ -244,9 +242,7 @@ impl Leg {
     /// A response to a request of ours.
     pub fn handle_response(&mut self, cx: &mut Cx<'_>, tx: ClientId, response: &Response) {
         match self.state {
-            State::Calling { tx: invite, .. } | State::Cancelling { tx: invite, .. }
-                if invite == tx =>
-            {
+            State::Calling { tx: invite, .. } | State::Cancelling { tx: invite, .. } if invite == tx => {
                 self.invite_response(cx, tx, response);
             }
             State::Leaving { bye } if bye == tx && response.code() >= 200 => {
@@ -262,9 +258,7 @@ impl Leg {
     /// A request of ours got no answer.
     pub fn handle_no_response(&mut self, cx: &mut Cx<'_>, tx: ClientId) {
         match self.state {
-            State::Calling { tx: invite, .. } | State::Cancelling { tx: invite, .. }
-                if invite == tx =>
-            {
+            State::Calling { tx: invite, .. } | State::Cancelling { tx: invite, .. } if invite == tx => {
                 self.end(cx, Ended::Lost);
             }
             State::Leaving { bye } if bye == tx => self.end(cx, Ended::OurBye),
@@ -296,10 +290,7 @@ impl Leg {
         [
             self.reliable.as_ref().and_then(Reliable::deadline),
             self.unacked.as_ref().map(Unacked::deadline),
-            self.timer
-                .as_ref()
-                .filter(|_| up)
-                .map(SessionTimer::deadline),
+            self.timer.as_ref().filter(|_| up).map(SessionTimer::deadline),
         ]
         .into_iter()
         .flatten()
@@ -310,11 +301,7 @@ impl Leg {
     pub fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
         self.reliable_timeout(cx);
         let timers = *cx.transactions.timers();
-        match self
-            .unacked
-            .as_mut()
-            .map(|unacked| unacked.timeout(&timers, cx.now.mono))
-        {
+        match self.unacked.as_mut().map(|unacked| unacked.timeout(&timers, cx.now.mono)) {
             Some(Due::Resend(bytes, target)) => cx.transactions.send(bytes, target),
             Some(Due::GiveUp) => {
                 self.unacked = None;
@@ -343,9 +330,7 @@ impl Leg {
     pub(super) fn send_bye(&mut self, cx: &mut Cx<'_>) {
         self.unacked = None;
         let bye = self.dialog.request(Method::Bye, cx.tokens);
-        let bye = cx
-            .transactions
-            .request(bye, self.dialog.target(), cx.now.mono);
+        let bye = cx.transactions.request(bye, self.dialog.target(), cx.now.mono);
         self.state = State::Leaving { bye };
     }
 
@@ -372,10 +357,7 @@ impl Leg {
 }
 
 fn is_ok_to_invite(response: &Response) -> bool {
-    (200..300).contains(&response.code())
-        && response
-            .cseq()
-            .is_some_and(|cseq| cseq.method == Method::Invite)
+    (200..300).contains(&response.code()) && response.cseq().is_some_and(|cseq| cseq.method == Method::Invite)
 }
 
 /// Answers a request inside the dialog.
@@ -383,9 +365,7 @@ pub(super) fn respond(cx: &mut Cx<'_>, tx: ServerId, request: &Request, code: u1
     let mut response = reply::to(request, code, None);
     response.reason = phrase.to_owned();
     if matches!(code, 405) || request.method == Method::Options {
-        response
-            .headers
-            .push(HeaderName::Allow, check::allow(METHODS));
+        response.headers.push(HeaderName::Allow, check::allow(METHODS));
     }
     cx.transactions.respond(tx, &response, cx.now.mono);
 }

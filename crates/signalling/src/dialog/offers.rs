@@ -35,10 +35,7 @@ impl Leg {
         }
         if self.offer.is_some() || (early && (has_offer || !is_update)) || self.awaits_answer() {
             let mut response = reply::to(&request, 500, None);
-            response.headers.push(
-                HeaderName::RetryAfter,
-                (cx.tokens.number() % 10).to_string(),
-            );
+            response.headers.push(HeaderName::RetryAfter, (cx.tokens.number() % 10).to_string());
             return cx.transactions.respond(tx, &response, cx.now.mono);
         }
         match SessionTimer::of_request(&request.headers, cx.now.mono) {
@@ -51,19 +48,12 @@ impl Leg {
         }
         self.dialog.refresh_target(request.contact());
         let body = request.body.clone();
-        let pending = PendingOffer {
-            tx,
-            request: Box::new(request),
-        };
+        let pending = PendingOffer { tx, request: Box::new(request) };
         if is_update && !has_offer {
             return self.settle(cx, &pending, None);
         }
         self.offer = Some(pending);
-        let offer = if has_offer {
-            OfferIn::Given(body)
-        } else {
-            OfferIn::Wanted
-        };
+        let offer = if has_offer { OfferIn::Given(body) } else { OfferIn::Wanted };
         cx.events.push(LegEvent::Offer(offer));
     }
 
@@ -99,37 +89,23 @@ impl Leg {
 
     /// Our offer went out in a 2xx whose ACK has not brought the answer.
     fn awaits_answer(&self) -> bool {
-        self.unacked
-            .as_ref()
-            .is_some_and(|unacked| unacked.wants_answer)
+        self.unacked.as_ref().is_some_and(|unacked| unacked.wants_answer)
     }
 
     /// Refreshes the dialog: UPDATE where the peer takes it, else a re-INVITE with the description
     /// that it already has, so that nothing changes.
     pub(super) fn send_refresh(&mut self, cx: &mut Cx<'_>) {
         let Some(timer) = self.timer else { return };
-        let method = if self.peer_updates {
-            Method::Update
-        } else {
-            Method::Invite
-        };
+        let method = if self.peer_updates { Method::Update } else { Method::Invite };
         let mut request = self.dialog.request(method, cx.tokens);
         request.headers.push(HeaderName::Supported, "timer");
-        request.headers.push(
-            HeaderName::SessionExpires,
-            format!("{};refresher=uac", timer.interval),
-        );
+        request.headers.push(HeaderName::SessionExpires, format!("{};refresher=uac", timer.interval));
         if request.method == Method::Invite {
-            request
-                .headers
-                .push(HeaderName::ContentType, "application/sdp");
+            request.headers.push(HeaderName::ContentType, "application/sdp");
             request.body = Bytes::copy_from_slice(self.local_sdp.as_bytes());
             self.invite_cseq = request.cseq().map_or(0, |cseq| cseq.number);
         }
-        self.refresh = Some(
-            cx.transactions
-                .request(request, self.dialog.target(), cx.now.mono),
-        );
+        self.refresh = Some(cx.transactions.request(request, self.dialog.target(), cx.now.mono));
     }
 
     pub(super) fn refresh_response(&mut self, cx: &mut Cx<'_>, response: &Response) {
@@ -141,15 +117,11 @@ impl Leg {
         match code {
             200..=299 => {
                 self.dialog.refresh_target(response.contact());
-                self.timer =
-                    SessionTimer::of_response(&response.headers, cx.now.mono).or(self.timer);
+                self.timer = SessionTimer::of_response(&response.headers, cx.now.mono).or(self.timer);
                 if let Some(timer) = &mut self.timer {
                     timer.restart(cx.now.mono);
                 }
-                if response
-                    .cseq()
-                    .is_some_and(|cseq| cseq.method == Method::Invite)
-                {
+                if response.cseq().is_some_and(|cseq| cseq.method == Method::Invite) {
                     self.send_ack(cx);
                 }
             }

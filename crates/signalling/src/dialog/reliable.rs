@@ -42,12 +42,7 @@ pub(super) enum Due {
 impl Reliable {
     /// `first` is the first RSeq, 1 to 2^31 - 1.
     pub(super) const fn new(first: u32, invite_cseq: u32) -> Self {
-        Self {
-            next_rseq: first,
-            invite_cseq,
-            pending: None,
-            waiting: VecDeque::new(),
-        }
+        Self { next_rseq: first, invite_cseq, pending: None, waiting: VecDeque::new() }
     }
 
     /// Prepares a response; `None` where it must wait for the PRACK of the one before.
@@ -94,23 +89,16 @@ impl Reliable {
 
     /// The response that may go out now that the one before is acknowledged.
     pub(super) fn next_waiting(&mut self) -> Option<Response> {
-        self.pending
-            .is_none()
-            .then(|| self.waiting.pop_front())
-            .flatten()
+        self.pending.is_none().then(|| self.waiting.pop_front()).flatten()
     }
 
     /// Whether a 2xx must wait: a session description is not acknowledged yet (RFC 3262 §3).
     pub(super) fn holds_final(&self) -> bool {
-        self.pending
-            .as_ref()
-            .is_some_and(|pending| pending.has_offer_or_answer)
+        self.pending.as_ref().is_some_and(|pending| pending.has_offer_or_answer)
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
-        self.pending
-            .as_ref()
-            .map(|pending| pending.resend.min(pending.until))
+        self.pending.as_ref().map(|pending| pending.resend.min(pending.until))
     }
 
     pub(super) fn timeout(&mut self, now: Mono) -> Due {

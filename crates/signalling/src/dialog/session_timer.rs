@@ -29,11 +29,7 @@ pub(super) enum Due {
 
 impl SessionTimer {
     pub(super) const fn new(interval: u32, ours: bool, now: Mono) -> Self {
-        Self {
-            interval,
-            ours,
-            started: now,
-        }
+        Self { interval, ours, started: now }
     }
 
     /// The timer that a request asks us for: `Err` with Min-SE where it is too short (422).
@@ -45,11 +41,7 @@ impl SessionTimer {
         if wanted.seconds < MIN_SE {
             // A peer that does not know the extension had this header put in by a proxy, and could
             // not understand 422 (RFC 4028 §9).
-            return if supported {
-                Err(MIN_SE)
-            } else {
-                Ok(Some(Self::new(MIN_SE, true, now)))
-            };
+            return if supported { Err(MIN_SE) } else { Ok(Some(Self::new(MIN_SE, true, now))) };
         }
         let ours = match wanted.refresher {
             Some(Refresher::Uas) => true,
@@ -68,18 +60,9 @@ impl SessionTimer {
 
     /// Puts the agreed timer into a 2xx of ours.
     pub(super) fn announce(&self, response: &mut Response) {
-        let refresher = if self.ours {
-            Refresher::Uas
-        } else {
-            Refresher::Uac
-        };
-        let value = SessionExpires {
-            seconds: self.interval,
-            refresher: Some(refresher),
-        };
-        response
-            .headers
-            .push(HeaderName::SessionExpires, value.to_string());
+        let refresher = if self.ours { Refresher::Uas } else { Refresher::Uac };
+        let value = SessionExpires { seconds: self.interval, refresher: Some(refresher) };
+        response.headers.push(HeaderName::SessionExpires, value.to_string());
         if !self.ours {
             response.headers.push(HeaderName::Require, "timer");
         }
@@ -120,8 +103,5 @@ fn expires(headers: &Headers) -> Option<SessionExpires> {
 
 /// Min-SE of a 422.
 pub(super) fn min_se(headers: &Headers) -> u32 {
-    headers
-        .text(&HeaderName::MinSe)
-        .and_then(|text| parse_delta(&text))
-        .unwrap_or(MIN_SE)
+    headers.text(&HeaderName::MinSe).and_then(|text| parse_delta(&text)).unwrap_or(MIN_SE)
 }

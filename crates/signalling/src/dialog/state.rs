@@ -30,10 +30,7 @@ impl LocalAddress {
     /// A Via value with that branch.
     #[must_use]
     pub fn via(&self, branch: &str) -> String {
-        format!(
-            "SIP/2.0/{} {};branch={branch};rport",
-            self.transport, self.sent_by
-        )
+        format!("SIP/2.0/{} {};branch={branch};rport", self.transport, self.sent_by)
     }
 }
 
@@ -71,16 +68,11 @@ impl Dialog {
         let value = |name| request.headers.text(&name).unwrap_or_default().into_owned();
         let from = request.from();
         let routes = headers::addresses(&request.headers, &HeaderName::RecordRoute);
-        let target = request
-            .contact()
-            .or_else(|| from.clone())
-            .map(|c| c.uri.to_string());
+        let target = request.contact().or_else(|| from.clone()).map(|c| c.uri.to_string());
         Self {
             call_id: value(HeaderName::CallId),
             local_tag: tag,
-            remote_tag: from
-                .and_then(|f| f.tag().map(str::to_owned))
-                .unwrap_or_default(),
+            remote_tag: from.and_then(|f| f.tag().map(str::to_owned)).unwrap_or_default(),
             local: value(HeaderName::To),
             remote: value(HeaderName::From),
             local_cseq: 0,
@@ -124,10 +116,7 @@ impl Dialog {
         if let Some(to) = response.headers.text(&HeaderName::To) {
             self.remote = to.into_owned();
         }
-        self.remote_tag = response
-            .to()
-            .and_then(|to| to.tag().map(str::to_owned))
-            .unwrap_or_default();
+        self.remote_tag = response.to().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default();
         let routes = headers::addresses(&response.headers, &HeaderName::RecordRoute);
         self.route_set = routes.map(|route| route.to_string()).collect();
         self.route_set.reverse();
@@ -178,28 +167,20 @@ impl Dialog {
             headers.push(HeaderName::Route, route);
         }
         headers.push(HeaderName::MaxForwards, "70");
-        headers.push(
-            HeaderName::From,
-            format!("{};tag={}", self.local, self.local_tag),
-        );
+        headers.push(HeaderName::From, format!("{};tag={}", self.local, self.local_tag));
         headers.push(HeaderName::To, self.remote.clone());
         headers.push(HeaderName::CallId, self.call_id.clone());
         headers.push(HeaderName::CSeq, format!("{number} {}", request.method));
         let makes_target = matches!(request.method, Method::Invite | Method::Update);
         if makes_target {
-            request
-                .headers
-                .push(HeaderName::Contact, self.address.contact());
+            request.headers.push(HeaderName::Contact, self.address.contact());
         }
         request
     }
 
     /// Request-URI and Route values; a strict router in front swaps the two (RFC 3261 §12.2.1.1).
     fn request_uri_and_routes(&self) -> (String, Vec<String>) {
-        let first = self
-            .route_set
-            .first()
-            .and_then(|route| NameAddr::parse(route).ok());
+        let first = self.route_set.first().and_then(|route| NameAddr::parse(route).ok());
         match first {
             Some(first) if !first.uri.is_loose() => {
                 let mut routes = self.route_set[1..].to_vec();
@@ -208,10 +189,8 @@ impl Dialog {
             }
             _ => {
                 let target = Uri::parse(&self.remote_target);
-                let uri = target.map_or_else(
-                    |_| self.remote_target.clone(),
-                    |uri| uri.without_headers().to_owned(),
-                );
+                let uri = target
+                    .map_or_else(|_| self.remote_target.clone(), |uri| uri.without_headers().to_owned());
                 (uri, self.route_set.clone())
             }
         }
@@ -223,36 +202,21 @@ impl Dialog {
     /// to where we already are).
     #[must_use]
     pub fn target(&self) -> Target {
-        let next = self
-            .route_set
-            .first()
-            .and_then(|route| NameAddr::parse(route).ok())
-            .map(|r| r.uri);
+        let next = self.route_set.first().and_then(|route| NameAddr::parse(route).ok()).map(|r| r.uri);
         let next = next.or_else(|| Uri::parse(&self.remote_target).ok());
         let hop = next.as_ref().and_then(hop_of);
         if self.flow.transport != Transport::Udp {
-            return Target::Flow {
-                flow: self.flow,
-                fallback: hop,
-            };
+            return Target::Flow { flow: self.flow, fallback: hop };
         }
         let mut flow = self.flow;
-        if let Some(Hop {
-            host: trunkline_sip::Host::IpAddr(ip),
-            port,
-            ..
-        }) = &hop
-        {
+        if let Some(Hop { host: trunkline_sip::Host::IpAddr(ip), port, .. }) = &hop {
             let same = *ip == flow.remote.ip();
             let believable = is_public(*ip) || !is_public(flow.remote.ip());
             if !same && believable {
                 flow.remote = std::net::SocketAddr::new(*ip, port.unwrap_or(5060));
             }
         }
-        Target::Flow {
-            flow,
-            fallback: None,
-        }
+        Target::Flow { flow, fallback: None }
     }
 }
 
@@ -263,11 +227,7 @@ fn hop_of(uri: &Uri) -> Option<Hop> {
         None => uri.host()?.clone(),
     };
     let transport = uri.param("transport").and_then(|name| name.parse().ok());
-    Some(Hop {
-        host,
-        port: uri.port(),
-        transport,
-    })
+    Some(Hop { host, port: uri.port(), transport })
 }
 
 /// Whether an address can be reached over the internet, as far as its form tells.
@@ -277,10 +237,7 @@ fn is_public(address: std::net::IpAddr) -> bool {
             !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified())
         }
         std::net::IpAddr::V6(v6) => {
-            !(v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local())
+            !(v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local())
         }
     }
 }

@@ -19,26 +19,15 @@ impl Leg {
         policy: InDialogPolicy,
     ) -> Self {
         let mut invite = dialog.request(Method::Invite, cx.tokens);
-        invite
-            .headers
-            .push(HeaderName::Allow, check::allow(METHODS));
+        invite.headers.push(HeaderName::Allow, check::allow(METHODS));
         invite.headers.push(HeaderName::Supported, "timer");
         if !sdp.is_empty() {
-            invite
-                .headers
-                .push(HeaderName::ContentType, "application/sdp");
+            invite.headers.push(HeaderName::ContentType, "application/sdp");
             invite.body = Bytes::copy_from_slice(sdp.as_bytes());
         }
         let cseq = invite.cseq().map_or(1, |cseq| cseq.number);
         let tx = cx.transactions.request(invite, target, cx.now.mono);
-        let mut leg = Self::with(
-            dialog,
-            State::Calling {
-                tx,
-                provisional: false,
-            },
-            policy,
-        );
+        let mut leg = Self::with(dialog, State::Calling { tx, provisional: false }, policy);
         leg.local_sdp = sdp.to_owned();
         leg.invite_cseq = cseq;
         leg
@@ -49,10 +38,7 @@ impl Leg {
         let State::Calling { tx, provisional } = self.state else {
             return;
         };
-        self.state = State::Cancelling {
-            tx,
-            sent: provisional,
-        };
+        self.state = State::Cancelling { tx, sent: provisional };
         if provisional {
             self.send_cancel(cx, tx);
         }
@@ -62,13 +48,9 @@ impl Leg {
         let code = response.code();
         match (&self.state, code) {
             (State::Calling { .. }, 100..=199) => {
-                self.state = State::Calling {
-                    tx,
-                    provisional: true,
-                };
+                self.state = State::Calling { tx, provisional: true };
                 if code > 100 {
-                    cx.events
-                        .push(LegEvent::Progress(code, response.body.clone()));
+                    cx.events.push(LegEvent::Progress(code, response.body.clone()));
                 }
             }
             (State::Cancelling { sent: false, .. }, 100..=199) => {
@@ -92,10 +74,7 @@ impl Leg {
     /// A 2xx that its transaction no longer knows: a copy of the one we took is acknowledged again;
     /// one of another branch of a fork is not ours to keep (RFC 3261 §13.2.2.4).
     pub fn handle_stray_ok(&mut self, cx: &mut Cx<'_>, response: &Response) {
-        let tag = response
-            .to()
-            .and_then(|to| to.tag().map(str::to_owned))
-            .unwrap_or_default();
+        let tag = response.to().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default();
         if tag == self.dialog.remote_tag {
             return self.send_ack(cx);
         }
@@ -118,9 +97,7 @@ impl Leg {
         self.peer_updates = response.headers.lists(&HeaderName::Allow, "UPDATE");
         self.timer = SessionTimer::of_response(&response.headers, cx.now.mono);
         self.send_ack(cx);
-        cx.events.push(LegEvent::Answered(Answered {
-            body: response.body.clone(),
-        }));
+        cx.events.push(LegEvent::Answered(Answered { body: response.body.clone() }));
     }
 
     /// CANCEL goes where its INVITE went, under the same branch (RFC 3261 §9.1).
@@ -143,9 +120,7 @@ impl Leg {
                 cancel.headers.push(name.clone(), header.value.clone());
             }
         }
-        cancel
-            .headers
-            .push(HeaderName::CSeq, format!("{} CANCEL", self.invite_cseq));
+        cancel.headers.push(HeaderName::CSeq, format!("{} CANCEL", self.invite_cseq));
         cx.transactions.request(cancel, target, cx.now.mono);
     }
 }

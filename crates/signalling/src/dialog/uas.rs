@@ -28,14 +28,7 @@ impl Leg {
             let first = u32::try_from(cx.tokens.number() >> 33).unwrap_or(1).max(1);
             Reliable::new(first, cseq)
         });
-        let mut leg = Self::with(
-            dialog,
-            State::Incoming {
-                tx,
-                invite: Box::new(invite),
-            },
-            policy,
-        );
+        let mut leg = Self::with(dialog, State::Incoming { tx, invite: Box::new(invite) }, policy);
         leg.reliable = reliable;
         let State::Incoming { invite, .. } = &leg.state else {
             return None;
@@ -63,11 +56,7 @@ impl Leg {
             return;
         };
         let tx = *tx;
-        let mut response = reply::to(
-            invite,
-            code,
-            (code > 100).then_some(&*self.dialog.local_tag),
-        );
+        let mut response = reply::to(invite, code, (code > 100).then_some(&*self.dialog.local_tag));
         if code == 100 {
             return cx.transactions.respond(tx, &response, cx.now.mono);
         }
@@ -86,8 +75,7 @@ impl Leg {
             self.held_answer = Some(sdp.to_owned());
             return;
         }
-        let State::Incoming { tx, invite } = std::mem::replace(&mut self.state, State::Confirmed)
-        else {
+        let State::Incoming { tx, invite } = std::mem::replace(&mut self.state, State::Confirmed) else {
             return;
         };
         let mut response = reply::to(&invite, 200, Some(&self.dialog.local_tag));
@@ -128,10 +116,7 @@ impl Leg {
 
     /// PRACK (RFC 3262 §3).
     pub(super) fn prack(&mut self, cx: &mut Cx<'_>, tx: ServerId, request: &Request) {
-        let rack = request
-            .headers
-            .text(&HeaderName::RAck)
-            .and_then(|text| RAck::parse(&text));
+        let rack = request.headers.text(&HeaderName::RAck).and_then(|text| RAck::parse(&text));
         let Some(reliable) = &mut self.reliable else {
             return respond(cx, tx, request, 481, "");
         };
@@ -150,11 +135,7 @@ impl Leg {
     }
 
     pub(super) fn reliable_timeout(&mut self, cx: &mut Cx<'_>) {
-        match self
-            .reliable
-            .as_mut()
-            .map(|reliable| reliable.timeout(cx.now.mono))
-        {
+        match self.reliable.as_mut().map(|reliable| reliable.timeout(cx.now.mono)) {
             Some(Due::Resend(bytes, target)) => cx.transactions.send(bytes, target),
             Some(Due::GiveUp) => {
                 if let State::Incoming { tx, invite } = &self.state {
@@ -182,13 +163,7 @@ impl Leg {
     }
 
     /// Sends a 2xx to an INVITE or re-INVITE and watches for its ACK.
-    pub(super) fn send_ok(
-        &mut self,
-        cx: &mut Cx<'_>,
-        tx: ServerId,
-        invite: &Request,
-        response: &Response,
-    ) {
+    pub(super) fn send_ok(&mut self, cx: &mut Cx<'_>, tx: ServerId, invite: &Request, response: &Response) {
         let Some((target, _)) = cx.transactions.path(tx) else {
             return;
         };
@@ -198,35 +173,20 @@ impl Leg {
         cx.transactions.respond(tx, response, now);
         let wants_answer = invite.body.is_empty();
         let bytes = response.to_bytes();
-        self.unacked = Some(Unacked::new(
-            cseq,
-            wants_answer,
-            bytes,
-            target,
-            &timers,
-            now,
-        ));
+        self.unacked = Some(Unacked::new(cseq, wants_answer, bytes, target, &timers, now));
     }
 
     /// The fields that a response which makes or refreshes a dialog carries.
     pub(super) fn put_dialog_fields(&self, response: &mut Response) {
-        response
-            .headers
-            .push(HeaderName::Contact, self.dialog.address.contact());
-        response
-            .headers
-            .push(HeaderName::Allow, check::allow(METHODS));
-        response
-            .headers
-            .push(HeaderName::Supported, "100rel, timer");
+        response.headers.push(HeaderName::Contact, self.dialog.address.contact());
+        response.headers.push(HeaderName::Allow, check::allow(METHODS));
+        response.headers.push(HeaderName::Supported, "100rel, timer");
     }
 }
 
 /// Puts a session description into a response.
 pub(super) fn put_sdp(response: &mut Response, sdp: &str) {
-    response
-        .headers
-        .push(HeaderName::ContentType, "application/sdp");
+    response.headers.push(HeaderName::ContentType, "application/sdp");
     response.body = Bytes::copy_from_slice(sdp.as_bytes());
 }
 

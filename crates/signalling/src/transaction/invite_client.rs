@@ -53,11 +53,7 @@ impl InviteClient {
         out.push(Action::Send(request.clone()));
         let resend = (!reliable).then(|| (now + timers.t1, timers.t1));
         let until = now + timers.transaction_timeout();
-        Self {
-            state: State::Calling { resend, until },
-            request,
-            reliable,
-        }
+        Self { state: State::Calling { resend, until }, request, reliable }
     }
 
     /// A response came; `ack` is the ACK that a final one other than 2xx is answered with.
@@ -75,9 +71,7 @@ impl InviteClient {
                 out.push(Action::Pass);
             }
             (State::Calling { .. } | State::Proceeding, 200..=299) => {
-                self.state = State::Accepted {
-                    until: now + timers.transaction_timeout(),
-                };
+                self.state = State::Accepted { until: now + timers.transaction_timeout() };
                 out.push(Action::Pass);
             }
             (State::Accepted { .. }, 200..=299) => out.push(Action::Pass),
@@ -86,12 +80,7 @@ impl InviteClient {
                 out.extend([Action::Send(ack.clone()), Action::Pass]);
                 match self.reliable {
                     true => out.push(Action::Terminate),
-                    false => {
-                        self.state = State::Completed {
-                            ack,
-                            until: now + TIMER_D,
-                        }
-                    }
+                    false => self.state = State::Completed { ack, until: now + TIMER_D },
                 }
             }
             (State::Completed { ack, .. }, 300..) => out.push(Action::Send(ack.clone())),
@@ -101,9 +90,7 @@ impl InviteClient {
 
     pub(super) fn deadline(&self) -> Option<Mono> {
         match &self.state {
-            State::Calling { resend, until } => {
-                Some(resend.map_or(*until, |(at, _)| at.min(*until)))
-            }
+            State::Calling { resend, until } => Some(resend.map_or(*until, |(at, _)| at.min(*until))),
             State::Proceeding => None,
             State::Completed { until, .. } | State::Accepted { until } => Some(*until),
         }
@@ -114,10 +101,7 @@ impl InviteClient {
             State::Calling { until, .. } if *until <= now => {
                 out.extend([Action::TimedOut, Action::Terminate]);
             }
-            State::Calling {
-                resend: Some((at, interval)),
-                ..
-            } if *at <= now => {
+            State::Calling { resend: Some((at, interval)), .. } if *at <= now => {
                 out.push(Action::Send(self.request.clone()));
                 *interval *= 2;
                 *at = now + *interval;
@@ -125,10 +109,7 @@ impl InviteClient {
             State::Completed { until, .. } | State::Accepted { until } if *until <= now => {
                 out.push(Action::Terminate);
             }
-            State::Calling { .. }
-            | State::Proceeding
-            | State::Completed { .. }
-            | State::Accepted { .. } => {}
+            State::Calling { .. } | State::Proceeding | State::Completed { .. } | State::Accepted { .. } => {}
         }
     }
 }

@@ -23,11 +23,7 @@ pub(super) enum State {
     /// Timer L runs.
     Accepted { until: Mono },
     /// Timers G and H run; on reliable transports only H.
-    Completed {
-        last: Bytes,
-        resend: Option<(Mono, Duration)>,
-        until: Mono,
-    },
+    Completed { last: Bytes, resend: Option<(Mono, Duration)>, until: Mono },
     /// Timer I runs.
     Confirmed { until: Mono },
 }
@@ -40,10 +36,7 @@ pub(super) struct InviteServer {
 
 impl InviteServer {
     pub(super) const fn new(reliable: bool) -> Self {
-        Self {
-            state: State::Proceeding { last: None },
-            reliable,
-        }
+        Self { state: State::Proceeding { last: None }, reliable }
     }
 
     /// Whether a final response was given.
@@ -70,11 +63,7 @@ impl InviteServer {
             200..=299 => self.state = State::Accepted { until: timeout },
             _ => {
                 let resend = (!self.reliable).then(|| (now + timers.t1, timers.t1));
-                self.state = State::Completed {
-                    last: bytes.clone(),
-                    resend,
-                    until: timeout,
-                };
+                self.state = State::Completed { last: bytes.clone(), resend, until: timeout };
             }
         }
     }
@@ -85,8 +74,7 @@ impl InviteServer {
             State::Proceeding { last: Some(last) } | State::Completed { last, .. } => {
                 out.push(Action::Send(last.clone()));
             }
-            State::Proceeding { last: None } | State::Accepted { .. } | State::Confirmed { .. } => {
-            }
+            State::Proceeding { last: None } | State::Accepted { .. } | State::Confirmed { .. } => {}
         }
     }
 
@@ -94,11 +82,7 @@ impl InviteServer {
     pub(super) fn acknowledged(&mut self, timers: &Timers, now: Mono, out: &mut Vec<Action>) {
         match self.state {
             State::Completed { .. } if self.reliable => out.push(Action::Terminate),
-            State::Completed { .. } => {
-                self.state = State::Confirmed {
-                    until: now + timers.t4,
-                }
-            }
+            State::Completed { .. } => self.state = State::Confirmed { until: now + timers.t4 },
             State::Proceeding { .. } | State::Accepted { .. } | State::Confirmed { .. } => {}
         }
     }
@@ -107,9 +91,7 @@ impl InviteServer {
         match &self.state {
             State::Proceeding { .. } => None,
             State::Accepted { until } | State::Confirmed { until } => Some(*until),
-            State::Completed { resend, until, .. } => {
-                Some(resend.map_or(*until, |(at, _)| at.min(*until)))
-            }
+            State::Completed { resend, until, .. } => Some(resend.map_or(*until, |(at, _)| at.min(*until))),
         }
     }
 
@@ -118,11 +100,7 @@ impl InviteServer {
             State::Completed { until, .. } if *until <= now => {
                 out.extend([Action::TimedOut, Action::Terminate]);
             }
-            State::Completed {
-                last,
-                resend: Some((at, interval)),
-                ..
-            } if *at <= now => {
+            State::Completed { last, resend: Some((at, interval)), .. } if *at <= now => {
                 out.push(Action::Send(last.clone()));
                 *interval = timers.backed_off(*interval);
                 *at = now + *interval;

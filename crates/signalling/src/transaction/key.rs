@@ -16,11 +16,7 @@ pub(super) fn server(request: &Request, method: &Method) -> Option<String> {
     let from = request.from()?;
     let call_id = String::from_utf8_lossy(request.call_id()?).into_owned();
     let number = request.cseq()?.number;
-    Some(format!(
-        "2543|{}|{}|{call_id}|{number}|{via}|{method}",
-        request.target,
-        from.tag().unwrap_or(""),
-    ))
+    Some(format!("2543|{}|{}|{call_id}|{number}|{via}|{method}", request.target, from.tag().unwrap_or(""),))
 }
 
 /// What two requests share that are one, forked on the way to us (RFC 3261 §8.2.2.2).
@@ -40,10 +36,7 @@ pub(super) fn client(request: &Request) -> Option<String> {
 
 /// Key of the client transaction that a response belongs to.
 pub(super) fn of_response(response: &Response) -> Option<String> {
-    Some(client_key(
-        response.via()?.branch()?,
-        &response.cseq()?.method,
-    ))
+    Some(client_key(response.via()?.branch()?, &response.cseq()?.method))
 }
 
 fn client_key(branch: &str, method: &Method) -> String {

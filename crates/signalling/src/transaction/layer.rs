@@ -3,45 +3,44 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
-use trunkline_sip::{
-    Flow, HeaderName, Message, Method, Request, Response, Target, Transmit, Transport, reply,
-};
+use trunkline_sip::{Flow, Message, Method, Request, Response, Target, Transmit};
 
 use super::invite_client::InviteClient;
 use super::invite_server::InviteServer;
 use super::non_invite_client::NonInviteClient;
 use super::non_invite_server::NonInviteServer;
+use super::paths::{response_target, target_is_reliable};
 use super::{Action, ClientId, Inbound, ServerId, key};
 use crate::time::{Mono, Timers};
 use crate::tokens::KeyedHash;
 
 #[derive(Debug)]
-enum ServerMachine {
+pub(super) enum ServerMachine {
     Invite(InviteServer),
     NonInvite(NonInviteServer),
 }
 
 #[derive(Debug)]
-struct Server {
-    machine: ServerMachine,
-    key: String,
-    merged: Option<String>,
-    flow: Flow,
-    target: Target,
+pub(super) struct Server {
+    pub(super) machine: ServerMachine,
+    pub(super) key: String,
+    pub(super) merged: Option<String>,
+    pub(super) flow: Flow,
+    pub(super) target: Target,
 }
 
 #[derive(Debug)]
-enum ClientMachine {
+pub(super) enum ClientMachine {
     Invite(InviteClient),
     NonInvite(NonInviteClient),
 }
 
 #[derive(Debug)]
-struct Client {
-    machine: ClientMachine,
-    key: String,
-    request: Request,
-    target: Target,
+pub(super) struct Client {
+    pub(super) machine: ClientMachine,
+    pub(super) key: String,
+    pub(super) request: Request,
+    pub(super) target: Target,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,17 +52,17 @@ enum Owner {
 /// Every transaction of one shard.
 #[derive(Debug)]
 pub struct Transactions {
-    timers: Timers,
+    pub(super) timers: Timers,
     serial: u64,
-    servers: BTreeMap<u64, Server>,
-    clients: BTreeMap<u64, Client>,
-    server_keys: HashMap<String, u64, KeyedHash>,
-    merged_keys: HashMap<String, u64, KeyedHash>,
-    client_keys: HashMap<String, u64, KeyedHash>,
+    pub(super) servers: BTreeMap<u64, Server>,
+    pub(super) clients: BTreeMap<u64, Client>,
+    pub(super) server_keys: HashMap<String, u64, KeyedHash>,
+    pub(super) merged_keys: HashMap<String, u64, KeyedHash>,
+    pub(super) client_keys: HashMap<String, u64, KeyedHash>,
     /// One entry a transaction that has a deadline, as that transaction last told it.
     deadlines: BTreeSet<(Mono, Owner)>,
     transmits: VecDeque<Transmit>,
-    inbound: VecDeque<Inbound>,
+    pub(super) inbound: VecDeque<Inbound>,
 }
 
 impl Transactions {
@@ -121,24 +120,12 @@ impl Transactions {
         let mut actions = Vec::new();
         let (timers, out) = (&self.timers, &mut actions);
         let machine = match request.method {
-            Method::Invite => {
-                ClientMachine::Invite(InviteClient::start(bytes, reliable, timers, now, out))
-            }
-            _ => {
-                ClientMachine::NonInvite(NonInviteClient::start(bytes, reliable, timers, now, out))
-            }
+            Method::Invite => ClientMachine::Invite(InviteClient::start(bytes, reliable, timers, now, out)),
+            _ => ClientMachine::NonInvite(NonInviteClient::start(bytes, reliable, timers, now, out)),
         };
         let key = key::client(&request).unwrap_or_default();
         self.client_keys.insert(key.clone(), id);
-        self.clients.insert(
-            id,
-            Client {
-                machine,
-                key,
-                request,
-                target,
-            },
-        );
+        self.clients.insert(id, Client { machine, key, request, target });
         self.run_client(id, None, actions, None);
         ClientId(id)
     }
@@ -164,28 +151,20 @@ impl Transactions {
     /// Where the responses of a server transaction go, and the flow its request came by.
     #[must_use]
     pub fn path(&self, id: ServerId) -> Option<(&Target, Flow)> {
-        self.servers
-            .get(&id.0)
-            .map(|server| (&server.target, server.flow))
+        self.servers.get(&id.0).map(|server| (&server.target, server.flow))
     }
 
     /// The request and the target of a client transaction, to build its CANCEL from.
     #[must_use]
     pub fn client(&self, id: ClientId) -> Option<(&Request, &Target)> {
-        self.clients
-            .get(&id.0)
-            .map(|client| (&client.request, &client.target))
+        self.clients.get(&id.0).map(|client| (&client.request, &client.target))
     }
 
     /// A connection is gone: client transactions that wait on it end now (RFC 3261 §17.1.4).
     pub fn connection_lost(&mut self, connection: u64) {
         let on_it = |target: &Target| matches!(target, Target::Flow { flow, fallback: None } if flow.connection == Some(connection));
-        let lost: Vec<u64> = self
-            .clients
-            .iter()
-            .filter(|(_, c)| on_it(&c.target))
-            .map(|(id, _)| *id)
-            .collect();
+        let lost: Vec<u64> =
+            self.clients.iter().filter(|(_, c)| on_it(&c.target)).map(|(id, _)| *id).collect();
         for id in lost {
             self.inbound.push_back(Inbound::Timeout(ClientId(id)));
             self.forget_client(id);
@@ -247,146 +226,7 @@ impl Transactions {
         self.servers.is_empty() && self.clients.is_empty() && self.deadlines.is_empty()
     }
 
-    fn receive_request(&mut self, request: Request, flow: Flow, now: Mono) {
-        let asks = if request.method == Method::Ack {
-            &Method::Invite
-        } else {
-            &request.method
-        };
-        let Some(key) = key::server(&request, asks) else {
-            return;
-        };
-        if let Some(id) = self.server_keys.get(&key).copied() {
-            return self.existing(id, request, flow, now);
-        }
-        match request.method {
-            Method::Ack => self
-                .inbound
-                .push_back(Inbound::Ack(Box::new(request), flow)),
-            Method::Cancel => self.cancel(request, flow, key, now),
-            _ => self.open(request, flow, key, now),
-        }
-    }
-
-    /// A request of a transaction that exists: a retransmission, or the ACK of its refusal.
-    fn existing(&mut self, id: u64, request: Request, flow: Flow, now: Mono) {
-        let Some(server) = self.servers.get_mut(&id) else {
-            return;
-        };
-        let before = server.machine.deadline();
-        let mut actions = Vec::new();
-        match &mut server.machine {
-            ServerMachine::Invite(machine) if request.method == Method::Ack => {
-                // A 2xx is acknowledged outside its transaction, but a careless peer reuses the
-                // branch; the dialog is who can tell.
-                if matches!(machine.state, super::invite_server::State::Accepted { .. }) {
-                    return self
-                        .inbound
-                        .push_back(Inbound::Ack(Box::new(request), flow));
-                }
-                machine.acknowledged(&self.timers, now, &mut actions);
-            }
-            ServerMachine::Invite(machine) => machine.retransmitted(&mut actions),
-            ServerMachine::NonInvite(machine) => machine.retransmitted(&mut actions),
-        }
-        self.run_server(id, before, actions);
-    }
-
-    fn open(&mut self, request: Request, flow: Flow, key: String, now: Mono) {
-        let merged = key::merged(&request);
-        let is_merged = merged
-            .as_ref()
-            .is_some_and(|m| self.merged_keys.contains_key(m));
-        let merged = merged.filter(|_| !is_merged);
-        let id = self.insert_server(&request, flow, key, merged);
-        if is_merged {
-            let response = reply::to(&request, 482, Some("merged"));
-            return self.respond(id, &response, now);
-        }
-        self.inbound
-            .push_back(Inbound::Request(id, Box::new(request), flow));
-    }
-
-    /// CANCEL is answered here: 200 where its INVITE is known, 481 where not (RFC 3261 §9.2).
-    fn cancel(&mut self, request: Request, flow: Flow, key: String, now: Mono) {
-        let invite = key::server(&request, &Method::Invite)
-            .and_then(|key| self.server_keys.get(&key).copied());
-        let id = self.insert_server(&request, flow, key, None);
-        let code = if invite.is_some() { 200 } else { 481 };
-        self.respond(id, &reply::to(&request, code, Some("cancel")), now);
-        let open = invite.filter(|invite| {
-            self.servers
-                .get(invite)
-                .is_some_and(|server| match &server.machine {
-                    ServerMachine::Invite(machine) => !machine.is_final(),
-                    ServerMachine::NonInvite(_) => false,
-                })
-        });
-        if let Some(invite) = open {
-            self.inbound
-                .push_back(Inbound::Cancel(ServerId(invite), Box::new(request)));
-        }
-    }
-
-    fn insert_server(
-        &mut self,
-        request: &Request,
-        flow: Flow,
-        key: String,
-        merged: Option<String>,
-    ) -> ServerId {
-        let id = self.next_serial();
-        let reliable = flow.is_reliable();
-        let machine = match request.method {
-            Method::Invite => ServerMachine::Invite(InviteServer::new(reliable)),
-            _ => ServerMachine::NonInvite(NonInviteServer::new(reliable)),
-        };
-        self.server_keys.insert(key.clone(), id);
-        if let Some(merged) = &merged {
-            self.merged_keys.insert(merged.clone(), id);
-        }
-        let target = response_target(request, flow);
-        self.servers.insert(
-            id,
-            Server {
-                machine,
-                key,
-                merged,
-                flow,
-                target,
-            },
-        );
-        ServerId(id)
-    }
-
-    fn receive_response(&mut self, response: Response, flow: Flow, now: Mono) {
-        let known = key::of_response(&response).and_then(|key| self.client_keys.get(&key).copied());
-        let Some((id, client)) = known.and_then(|id| Some((id, self.clients.get_mut(&id)?))) else {
-            let invite = response
-                .cseq()
-                .is_some_and(|cseq| cseq.method == Method::Invite);
-            if invite && (200..300).contains(&response.code()) {
-                self.inbound
-                    .push_back(Inbound::StrayOk(Box::new(response), flow));
-            }
-            return;
-        };
-        let mut actions = Vec::new();
-        let code = response.code();
-        let before = client.machine.deadline();
-        match &mut client.machine {
-            ClientMachine::Invite(machine) => {
-                let ack = || acknowledge(&client.request, &response).to_bytes();
-                machine.response(code, ack, &self.timers, now, &mut actions);
-            }
-            ClientMachine::NonInvite(machine) => {
-                machine.response(code, &self.timers, now, &mut actions);
-            }
-        }
-        self.run_client(id, before, actions, Some(response));
-    }
-
-    fn run_server(&mut self, id: u64, before: Option<Mono>, actions: Vec<Action>) {
+    pub(super) fn run_server(&mut self, id: u64, before: Option<Mono>, actions: Vec<Action>) {
         let Some(server) = self.servers.get(&id) else {
             return;
         };
@@ -398,21 +238,16 @@ impl Transactions {
                     let Some(server) = self.servers.get(&id) else {
                         return;
                     };
-                    self.transmits.push_back(Transmit {
-                        target: server.target.clone(),
-                        payload,
-                    });
+                    self.transmits.push_back(Transmit { target: server.target.clone(), payload });
                 }
-                Action::TimedOut => self
-                    .inbound
-                    .push_back(Inbound::NotAcknowledged(ServerId(id))),
+                Action::TimedOut => self.inbound.push_back(Inbound::NotAcknowledged(ServerId(id))),
                 Action::Terminate => self.forget_server(id),
                 Action::Pass => {}
             }
         }
     }
 
-    fn run_client(
+    pub(super) fn run_client(
         &mut self,
         id: u64,
         before: Option<Mono>,
@@ -430,15 +265,11 @@ impl Transactions {
                     let Some(client) = self.clients.get(&id) else {
                         return;
                     };
-                    self.transmits.push_back(Transmit {
-                        target: client.target.clone(),
-                        payload,
-                    });
+                    self.transmits.push_back(Transmit { target: client.target.clone(), payload });
                 }
                 Action::Pass => {
                     if let Some(response) = response.take() {
-                        self.inbound
-                            .push_back(Inbound::Response(ClientId(id), Box::new(response)));
+                        self.inbound.push_back(Inbound::Response(ClientId(id), Box::new(response)));
                     }
                 }
                 Action::TimedOut => self.inbound.push_back(Inbound::Timeout(ClientId(id))),
@@ -475,14 +306,14 @@ impl Transactions {
         self.client_keys.remove(&client.key);
     }
 
-    const fn next_serial(&mut self) -> u64 {
+    pub(super) const fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
     }
 }
 
 impl ServerMachine {
-    fn deadline(&self) -> Option<Mono> {
+    pub(super) fn deadline(&self) -> Option<Mono> {
         match self {
             Self::Invite(machine) => machine.deadline(),
             Self::NonInvite(machine) => machine.deadline(),
@@ -491,68 +322,10 @@ impl ServerMachine {
 }
 
 impl ClientMachine {
-    fn deadline(&self) -> Option<Mono> {
+    pub(super) fn deadline(&self) -> Option<Mono> {
         match self {
             Self::Invite(machine) => machine.deadline(),
             Self::NonInvite(machine) => machine.deadline(),
         }
     }
-}
-
-/// Where the responses to `request` go (RFC 3261 §18.2.2, RFC 3581 §4): over a connection back on
-/// it; over UDP to where it came from, at the port of the Via unless `rport` asked for the source.
-fn response_target(request: &Request, flow: Flow) -> Target {
-    let mut flow = flow;
-    let via = request.via();
-    if flow.transport == Transport::Udp {
-        if let Some(via) = via.filter(|via| !via.params.has("rport")) {
-            flow.remote.set_port(via.sent_by.port.unwrap_or(5060));
-        }
-        return Target::Flow {
-            flow,
-            fallback: None,
-        };
-    }
-    let fallback = via.map(|via| trunkline_sip::Hop {
-        host: via
-            .received()
-            .map_or(via.sent_by.host, trunkline_sip::Host::IpAddr),
-        port: via.sent_by.port,
-        transport: Some(flow.transport),
-    });
-    Target::Flow { flow, fallback }
-}
-
-fn target_is_reliable(target: &Target) -> bool {
-    match target {
-        Target::Flow { flow, .. } => flow.is_reliable(),
-        Target::Hop(hop) => hop
-            .transport
-            .is_some_and(|transport| transport != Transport::Udp),
-    }
-}
-
-/// The ACK of a refusal: the INVITE's own Via, Request-URI and Route, the response's To
-/// (RFC 3261 §17.1.1.3).
-fn acknowledge(invite: &Request, response: &Response) -> Request {
-    let mut ack = Request::new(Method::Ack, invite.target.clone());
-    if let Some(via) = invite.headers.first(&HeaderName::Via) {
-        ack.headers.push(HeaderName::Via, via.value.clone());
-    }
-    for header in invite.headers.all(&HeaderName::Route) {
-        ack.headers.push(HeaderName::Route, header.value.clone());
-    }
-    ack.headers.push(HeaderName::MaxForwards, "70");
-    for (name, headers) in [
-        (HeaderName::From, &invite.headers),
-        (HeaderName::To, &response.headers),
-        (HeaderName::CallId, &invite.headers),
-    ] {
-        if let Some(header) = headers.first(&name) {
-            ack.headers.push(name, header.value.clone());
-        }
-    }
-    let number = invite.cseq().map_or(1, |cseq| cseq.number);
-    ack.headers.push(HeaderName::CSeq, format!("{number} ACK"));
-    ack
 }

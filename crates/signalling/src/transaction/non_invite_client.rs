@@ -16,11 +16,7 @@ use crate::time::{Mono, Timers};
 #[derive(Debug)]
 enum State {
     /// Timers E (on unreliable transports) and F run.
-    Waiting {
-        provisional: bool,
-        resend: Option<(Mono, Duration)>,
-        until: Mono,
-    },
+    Waiting { provisional: bool, resend: Option<(Mono, Duration)>, until: Mono },
     /// Timer K runs.
     Completed { until: Mono },
 }
@@ -43,24 +39,10 @@ impl NonInviteClient {
         out.push(Action::Send(request.clone()));
         let resend = (!reliable).then(|| (now + timers.t1, timers.t1));
         let until = now + timers.transaction_timeout();
-        Self {
-            state: State::Waiting {
-                provisional: false,
-                resend,
-                until,
-            },
-            request,
-            reliable,
-        }
+        Self { state: State::Waiting { provisional: false, resend, until }, request, reliable }
     }
 
-    pub(super) fn response(
-        &mut self,
-        code: u16,
-        timers: &Timers,
-        now: Mono,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn response(&mut self, code: u16, timers: &Timers, now: Mono, out: &mut Vec<Action>) {
         match &mut self.state {
             State::Waiting { provisional, .. } if code < 200 => {
                 *provisional = true;
@@ -70,11 +52,7 @@ impl NonInviteClient {
                 out.push(Action::Pass);
                 match self.reliable {
                     true => out.push(Action::Terminate),
-                    false => {
-                        self.state = State::Completed {
-                            until: now + timers.t4,
-                        }
-                    }
+                    false => self.state = State::Completed { until: now + timers.t4 },
                 }
             }
             State::Completed { .. } => {}
@@ -83,9 +61,7 @@ impl NonInviteClient {
 
     pub(super) fn deadline(&self) -> Option<Mono> {
         match &self.state {
-            State::Waiting { resend, until, .. } => {
-                Some(resend.map_or(*until, |(at, _)| at.min(*until)))
-            }
+            State::Waiting { resend, until, .. } => Some(resend.map_or(*until, |(at, _)| at.min(*until))),
             State::Completed { until } => Some(*until),
         }
     }
@@ -95,17 +71,9 @@ impl NonInviteClient {
             State::Waiting { until, .. } if *until <= now => {
                 out.extend([Action::TimedOut, Action::Terminate]);
             }
-            State::Waiting {
-                provisional,
-                resend: Some((at, interval)),
-                ..
-            } if *at <= now => {
+            State::Waiting { provisional, resend: Some((at, interval)), .. } if *at <= now => {
                 out.push(Action::Send(self.request.clone()));
-                *interval = if *provisional {
-                    timers.t2
-                } else {
-                    timers.backed_off(*interval)
-                };
+                *interval = if *provisional { timers.t2 } else { timers.backed_off(*interval) };
                 *at = now + *interval;
             }
             State::Completed { until } if *until <= now => out.push(Action::Terminate),

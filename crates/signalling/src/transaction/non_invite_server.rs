@@ -25,10 +25,7 @@ pub(super) struct NonInviteServer {
 
 impl NonInviteServer {
     pub(super) const fn new(reliable: bool) -> Self {
-        Self {
-            state: State::Trying,
-            reliable,
-        }
+        Self { state: State::Trying, reliable }
     }
 
     /// The user answers. Responses after a final one are ignored.
@@ -45,17 +42,12 @@ impl NonInviteServer {
         }
         out.push(Action::Send(bytes.clone()));
         if code < 200 {
-            self.state = State::Proceeding {
-                last: bytes.clone(),
-            };
+            self.state = State::Proceeding { last: bytes.clone() };
         } else if self.reliable {
             out.push(Action::Terminate);
         } else {
             let until = now + timers.transaction_timeout();
-            self.state = State::Completed {
-                last: bytes.clone(),
-                until,
-            };
+            self.state = State::Completed { last: bytes.clone(), until };
         }
     }
 

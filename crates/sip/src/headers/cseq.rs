@@ -20,10 +20,7 @@ impl CSeq {
             .or_else(|| value.trim_start().starts_with('0').then_some(0))?;
         let method = words.next().filter(|word| text::is_token(word))?;
         let valid = number < 1 << 31 && words.next().is_none();
-        valid.then(|| Self {
-            number,
-            method: Method::from_token(method),
-        })
+        valid.then(|| Self { number, method: Method::from_token(method) })
     }
 }
 

@@ -12,10 +12,7 @@ pub fn asserted_identities(headers: &Headers) -> Vec<NameAddr> {
 /// as some peers write them, at commas.
 #[must_use]
 pub fn privacy(headers: &Headers, value: &str) -> bool {
-    headers.all(&HeaderName::Privacy).any(|header| {
-        header
-            .text()
-            .split([';', ','])
-            .any(|part| part.trim().eq_ignore_ascii_case(value))
-    })
+    headers
+        .all(&HeaderName::Privacy)
+        .any(|header| header.text().split([';', ',']).any(|part| part.trim().eq_ignore_ascii_case(value)))
 }

@@ -41,9 +41,7 @@ impl MediaType {
         let group = essence.split('/').next().unwrap_or("");
         headers.elements(&HeaderName::Accept).any(|range| {
             Self::parse(&range).is_some_and(|range| {
-                range.essence == essence
-                    || range.essence == "*/*"
-                    || range.essence == format!("{group}/*")
+                range.essence == essence || range.essence == "*/*" || range.essence == format!("{group}/*")
             })
         })
     }

@@ -30,10 +30,7 @@ impl Reason {
     /// Every readable reason of a message.
     #[must_use]
     pub fn of(headers: &Headers) -> Vec<Self> {
-        headers
-            .elements(&HeaderName::Reason)
-            .filter_map(|value| Self::parse(&value))
-            .collect()
+        headers.elements(&HeaderName::Reason).filter_map(|value| Self::parse(&value)).collect()
     }
 }
 

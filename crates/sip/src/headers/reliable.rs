@@ -17,10 +17,7 @@ impl RAck {
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let (rseq, cseq) = value.trim().split_once(|c: char| c.is_ascii_whitespace())?;
-        Some(Self {
-            rseq: parse_rseq(rseq)?,
-            cseq: CSeq::parse(cseq)?,
-        })
+        Some(Self { rseq: parse_rseq(rseq)?, cseq: CSeq::parse(cseq)? })
     }
 }
 

@@ -21,12 +21,7 @@ impl Replaces {
     pub fn parse(value: &str) -> Option<Self> {
         let (call_id, params) = value.split_once(';')?;
         let params = Params::parse(params);
-        let tag = |name| {
-            params
-                .value(name)
-                .filter(|tag| !tag.is_empty())
-                .map(str::to_owned)
-        };
+        let tag = |name| params.value(name).filter(|tag| !tag.is_empty()).map(str::to_owned);
         let call_id = call_id.trim();
         (!call_id.is_empty()).then_some(())?;
         Some(Self {
@@ -41,10 +36,6 @@ impl Replaces {
 impl std::fmt::Display for Replaces {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let early = if self.early_only { ";early-only" } else { "" };
-        write!(
-            f,
-            "{};to-tag={};from-tag={}{early}",
-            self.call_id, self.to_tag, self.from_tag
-        )
+        write!(f, "{};to-tag={};from-tag={}{early}", self.call_id, self.to_tag, self.from_tag)
     }
 }

@@ -15,14 +15,8 @@ fn via_takes_blanks_ipv6_and_unknown_transports() {
         "SIP  / 2.0 /UDP [2001:db8::9:1]:5070 ; received=[2001:db8::9:255];branch=z9hG4bKas3;rport",
     )
     .expect("via");
-    assert_eq!(
-        via.sent_by.host,
-        Host::IpAddr("2001:db8::9:1".parse().expect("address"))
-    );
-    assert_eq!(
-        via.received(),
-        Some("2001:db8::9:255".parse().expect("address"))
-    );
+    assert_eq!(via.sent_by.host, Host::IpAddr("2001:db8::9:1".parse().expect("address")));
+    assert_eq!(via.received(), Some("2001:db8::9:255".parse().expect("address")));
     assert!(via.has_rfc3261_branch() && via.params.has("rport"));
     let odd = Via::parse("SIP/2.0/UNKNOWN t5.example.com;branch=z9hG4bK").expect("via");
     assert_eq!(odd.transport, "UNKNOWN");
@@ -34,10 +28,7 @@ fn via_takes_blanks_ipv6_and_unknown_transports() {
 fn the_source_goes_into_received_and_rport() {
     let mut via = Via::parse("SIP/2.0/UDP 10.0.0.1:5062;rport;branch=z9hG4bKa").expect("via");
     via.record_source("192.0.2.1:999".parse().expect("address"));
-    assert_eq!(
-        via.to_string(),
-        "SIP/2.0/UDP 10.0.0.1:5062;rport=999;branch=z9hG4bKa;received=192.0.2.1"
-    );
+    assert_eq!(via.to_string(), "SIP/2.0/UDP 10.0.0.1:5062;rport=999;branch=z9hG4bKa;received=192.0.2.1");
     let mut plain = Via::parse("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa").expect("via");
     plain.record_source("192.0.2.1:5060".parse().expect("address"));
     assert_eq!(plain.to_string(), "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa");
@@ -45,13 +36,7 @@ fn the_source_goes_into_received_and_rport() {
 
 #[test]
 fn cseq_is_below_two_to_the_31() {
-    assert_eq!(
-        CSeq::parse(" 0009  INVITE"),
-        Some(CSeq {
-            number: 9,
-            method: Method::Invite
-        })
-    );
+    assert_eq!(CSeq::parse(" 0009  INVITE"), Some(CSeq { number: 9, method: Method::Invite }));
     assert_eq!(CSeq::parse("0 ACK").map(|c| c.number), Some(0));
     assert_eq!(CSeq::parse("2147483648 INVITE"), None);
     assert_eq!(CSeq::parse("36893488147419103232 REGISTER"), None);
@@ -65,10 +50,7 @@ fn reliability_and_timers() {
     assert_eq!((rack.rseq, rack.cseq.number), (776_656, 1));
     assert_eq!(parse_rseq("0"), None);
     let timer = SessionExpires::parse("1800 ; refresher=UAS").expect("timer");
-    assert_eq!(
-        (timer.seconds, timer.refresher),
-        (1800, Some(Refresher::Uas))
-    );
+    assert_eq!((timer.seconds, timer.refresher), (1800, Some(Refresher::Uas)));
     assert_eq!(parse_delta("1000000000000"), Some(u32::MAX));
     assert_eq!(parse_delta("-1"), None);
 }
@@ -83,35 +65,20 @@ fn replaces_round_trips() {
 #[test]
 fn identity_diversion_history_reason_and_user_data() {
     let headers = headers(&[
-        (
-            "P-Asserted-Identity",
-            "\"A\" <sip:+14155550111@x>, <tel:+14155550111>",
-        ),
+        ("P-Asserted-Identity", "\"A\" <sip:+14155550111@x>, <tel:+14155550111>"),
         ("Privacy", "id;critical"),
-        (
-            "Diversion",
-            "<sip:+14155550122@x>;reason=no-answer;counter=1, <sip:b@x>;reason=\"unconditional\"",
-        ),
-        (
-            "History-Info",
-            "<sip:a@x>;index=1, <sip:b@x;cause=302>;index=1.1",
-        ),
+        ("Diversion", "<sip:+14155550122@x>;reason=no-answer;counter=1, <sip:b@x>;reason=\"unconditional\""),
+        ("History-Info", "<sip:a@x>;index=1, <sip:b@x;cause=302>;index=1.1"),
         ("Reason", "Q.850;cause=16;text=\"Terminated\""),
         ("Reason", "SIP;cause=487"),
         ("User-to-User", "56a390f3;encoding=hex"),
     ]);
     assert_eq!(asserted_identities(&headers).len(), 2);
     assert!(privacy(&headers, "ID") && !privacy(&headers, "none"));
-    assert_eq!(
-        diversions(&headers)[1].detail.as_deref(),
-        Some("unconditional")
-    );
+    assert_eq!(diversions(&headers)[1].detail.as_deref(), Some("unconditional"));
     assert_eq!(history(&headers)[1].detail.as_deref(), Some("1.1"));
     let reasons = Reason::of(&headers);
-    assert_eq!(
-        (reasons[0].cause, reasons[1].protocol.as_str()),
-        (Some(16), "SIP")
-    );
+    assert_eq!((reasons[0].cause, reasons[1].protocol.as_str()), (Some(16), "SIP"));
     assert_eq!(reasons[0].to_string(), "Q.850;cause=16;text=\"Terminated\"");
     assert_eq!(UserToUser::of(&headers)[0].encoding.as_deref(), Some("hex"));
 }
@@ -123,8 +90,5 @@ fn accept_names_what_may_be_answered() {
         &headers(&[("Accept", "text/x, application/*;q=0.1")]),
         "application/sdp"
     ));
-    assert!(!MediaType::is_acceptable(
-        &headers(&[("Accept", "text/nobodyKnowsThis")]),
-        "application/sdp"
-    ));
+    assert!(!MediaType::is_acceptable(&headers(&[("Accept", "text/nobodyKnowsThis")]), "application/sdp"));
 }

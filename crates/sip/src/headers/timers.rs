@@ -26,19 +26,12 @@ impl SessionExpires {
     pub fn parse(value: &str) -> Option<Self> {
         let (seconds, params) = value.split_once(';').unwrap_or((value, ""));
         let params = Params::parse(params);
-        let refresher = match params
-            .value("refresher")
-            .map(str::to_ascii_lowercase)
-            .as_deref()
-        {
+        let refresher = match params.value("refresher").map(str::to_ascii_lowercase).as_deref() {
             Some("uac") => Some(Refresher::Uac),
             Some("uas") => Some(Refresher::Uas),
             _ => None,
         };
-        Some(Self {
-            seconds: parse_delta(seconds)?,
-            refresher,
-        })
+        Some(Self { seconds: parse_delta(seconds)?, refresher })
     }
 }
 

@@ -17,10 +17,7 @@ impl UserToUser {
     /// Every value of a message.
     #[must_use]
     pub fn of(headers: &Headers) -> Vec<Self> {
-        headers
-            .elements(&HeaderName::UserToUser)
-            .map(|value| Self::parse(&value))
-            .collect()
+        headers.elements(&HeaderName::UserToUser).map(|value| Self::parse(&value)).collect()
     }
 
     fn parse(value: &str) -> Self {

@@ -44,9 +44,7 @@ impl Via {
     /// The branch, where it has one.
     #[must_use]
     pub fn branch(&self) -> Option<&str> {
-        self.params
-            .value("branch")
-            .filter(|branch| !branch.is_empty())
+        self.params.value("branch").filter(|branch| !branch.is_empty())
     }
 
     /// Whether the branch follows RFC 3261 and so names the transaction by itself.
@@ -54,8 +52,7 @@ impl Via {
     pub fn has_rfc3261_branch(&self) -> bool {
         self.branch().is_some_and(|branch| {
             branch.len() > MAGIC_COOKIE.len()
-                && branch.as_bytes()[..MAGIC_COOKIE.len()]
-                    .eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes())
+                && branch.as_bytes()[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes())
         })
     }
 
@@ -88,12 +85,7 @@ impl Via {
 
 impl std::fmt::Display for Via {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "SIP/2.0/{} {}",
-            self.transport,
-            format_host(&self.sent_by.host)
-        )?;
+        write!(f, "SIP/2.0/{} {}", self.transport, format_host(&self.sent_by.host))?;
         if let Some(port) = self.sent_by.port {
             write!(f, ":{port}")?;
         }

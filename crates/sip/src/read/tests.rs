@@ -12,19 +12,10 @@ fn folding_compact_forms_and_blanks_before_colons_are_read() {
     let request = request(
         "INVITE sip:a@b SIP/2.0\r\nTO :\r\n sip:a@b ;\r\n\ttag = 1\r\ni: x\r\nl: 3\r\nX-Odd:  y \r\n\r\nabcdef",
     );
-    assert_eq!(
-        request.headers.text(&HeaderName::To).as_deref(),
-        Some("sip:a@b ; tag = 1")
-    );
+    assert_eq!(request.headers.text(&HeaderName::To).as_deref(), Some("sip:a@b ; tag = 1"));
     assert_eq!(request.call_id().map(|v| &v[..]), Some(&b"x"[..]));
     assert_eq!(&request.body[..], b"abc");
-    assert_eq!(
-        request
-            .headers
-            .text(&HeaderName::from_token("x-odd"))
-            .as_deref(),
-        Some("y")
-    );
+    assert_eq!(request.headers.text(&HeaderName::from_token("x-odd")).as_deref(), Some("y"));
     assert_eq!(request.defect, None);
 }
 
@@ -36,26 +27,12 @@ fn bare_line_feeds_and_leading_line_ends_are_read() {
 
 #[test]
 fn bytes_that_are_not_utf8_are_kept() {
-    let bytes = Bytes::from_static(
-        b"OPTIONS sip:a@b SIP/2.0\r\nFrom: J\xf6rg <sip:j@b>;tag=1\r\n\r\n\xff\x00\xfe",
-    );
-    let Ok(Message::Request(request)) = datagram(&bytes) else {
-        panic!("reads")
-    };
-    assert_eq!(
-        request
-            .from()
-            .and_then(|f| f.tag().map(str::to_owned))
-            .as_deref(),
-        Some("1")
-    );
+    let bytes =
+        Bytes::from_static(b"OPTIONS sip:a@b SIP/2.0\r\nFrom: J\xf6rg <sip:j@b>;tag=1\r\n\r\n\xff\x00\xfe");
+    let Ok(Message::Request(request)) = datagram(&bytes) else { panic!("reads") };
+    assert_eq!(request.from().and_then(|f| f.tag().map(str::to_owned)).as_deref(), Some("1"));
     assert_eq!(&request.body[..], b"\xff\x00\xfe");
-    assert!(
-        request
-            .headers
-            .first(&HeaderName::From)
-            .is_some_and(|f| f.value.contains(&0xf6))
-    );
+    assert!(request.headers.first(&HeaderName::From).is_some_and(|f| f.value.contains(&0xf6)));
 }
 
 #[test]
@@ -63,18 +40,11 @@ fn lengths_that_lie_are_a_defect() {
     for (length, defect) in [
         ("Content-Length: 9999", Some(Defect::ContentLength)),
         ("Content-Length: -999", Some(Defect::ContentLength)),
-        (
-            "Content-Length: 1\r\nContent-Length: 2",
-            Some(Defect::ContentLength),
-        ),
+        ("Content-Length: 1\r\nContent-Length: 2", Some(Defect::ContentLength)),
         ("Content-Length: 4294967296", Some(Defect::ContentLength)),
         ("Content-Length: 2\r\nl: 2", None),
     ] {
-        assert_eq!(
-            request(&format!("BYE sip:a@b SIP/2.0\r\n{length}\r\n\r\nab")).defect,
-            defect,
-            "{length}"
-        );
+        assert_eq!(request(&format!("BYE sip:a@b SIP/2.0\r\n{length}\r\n\r\nab")).defect, defect, "{length}");
     }
 }
 
@@ -98,10 +68,7 @@ fn garbage_is_told_from_requests() {
     assert_eq!(read(b"\r\n\r\n"), Some(Garbage::Empty));
     assert_eq!(read(b"\x00\x01\x02"), Some(Garbage::NotSip));
     assert_eq!(read(b"GET / HTTP/1.1\r\n\r\n"), Some(Garbage::NotSip));
-    assert_eq!(
-        read(b"SIP/2.0 4294967301 better not break\r\n\r\n"),
-        Some(Garbage::NotSip)
-    );
+    assert_eq!(read(b"SIP/2.0 4294967301 better not break\r\n\r\n"), Some(Garbage::NotSip));
     assert_eq!(
         read(b"SIP/2.0 200 OK\r\nno colon\r\n\r\n"),
         Some(Garbage::BrokenResponse(Defect::HeaderLine))
@@ -110,29 +77,16 @@ fn garbage_is_told_from_requests() {
 
 #[test]
 fn a_response_may_have_no_reason_or_an_odd_one() {
-    for text in [
-        "SIP/2.0 100 \r\n\r\n",
-        "SIP/2.0 100\r\n\r\n",
-        "SIP/2.0 200 = 2**3 * 5\r\n\r\n",
-    ] {
-        assert!(
-            matches!(datagram(&Bytes::from(text)), Ok(Message::Response(_))),
-            "{text}"
-        );
+    for text in ["SIP/2.0 100 \r\n\r\n", "SIP/2.0 100\r\n\r\n", "SIP/2.0 200 = 2**3 * 5\r\n\r\n"] {
+        assert!(matches!(datagram(&Bytes::from(text)), Ok(Message::Response(_))), "{text}");
     }
 }
 
 #[test]
 fn bounds_hold() {
-    let many = format!(
-        "INVITE sip:a@b SIP/2.0\r\n{}\r\n",
-        "X: y\r\n".repeat(MAX_HEADERS + 5)
-    );
+    let many = format!("INVITE sip:a@b SIP/2.0\r\n{}\r\n", "X: y\r\n".repeat(MAX_HEADERS + 5));
     assert_eq!(request(&many).defect, Some(Defect::TooManyHeaders));
-    let long = format!(
-        "INVITE sip:a@b SIP/2.0\r\nX: {}\r\n\r\n",
-        "y".repeat(MAX_HEADER_BYTES)
-    );
+    let long = format!("INVITE sip:a@b SIP/2.0\r\nX: {}\r\n\r\n", "y".repeat(MAX_HEADER_BYTES));
     assert_eq!(request(&long).defect, Some(Defect::HeaderTooLong));
     let huge = vec![b'a'; MAX_MESSAGE_BYTES + 1];
     assert_eq!(datagram(&huge.into()).err(), Some(Garbage::TooLong));
@@ -149,13 +103,7 @@ fn no_cut_and_no_mutation_panics() {
                 *place = byte;
             }
             if let Ok(Message::Request(request)) = datagram(&mutated.into()) {
-                let _ = (
-                    request.uri(),
-                    request.via(),
-                    request.to(),
-                    request.cseq(),
-                    request.contact(),
-                );
+                let _ = (request.uri(), request.via(), request.to(), request.cseq(), request.contact());
             }
         }
     }

@@ -32,17 +32,10 @@ fn a_ping_is_four_bytes_and_a_pong_two() {
 
 #[test]
 fn lost_framing_is_answered_and_ends_the_stream() {
-    for length in [
-        "",
-        "Content-Length: -1\r\n",
-        "Content-Length: 1\r\nContent-Length: 2\r\n",
-    ] {
+    for length in ["", "Content-Length: -1\r\n", "Content-Length: 1\r\nContent-Length: 2\r\n"] {
         let mut framer = Framer::default();
         framer.push(format!("BYE sip:a@b SIP/2.0\r\n{length}\r\n").as_bytes());
-        assert!(
-            matches!(framer.next_frame(), Err(FrameError::Answer(_))),
-            "{length}"
-        );
+        assert!(matches!(framer.next_frame(), Err(FrameError::Answer(_))), "{length}");
     }
 }
 
@@ -50,10 +43,7 @@ fn lost_framing_is_answered_and_ends_the_stream() {
 fn large_messages_are_refused_before_they_are_stored() {
     let mut framer = Framer::default();
     framer.push(b"BYE sip:a@b SIP/2.0\r\nContent-Length: 2147483648\r\n\r\n");
-    assert!(matches!(
-        framer.next_frame(),
-        Err(FrameError::TooLarge(Some(_)))
-    ));
+    assert!(matches!(framer.next_frame(), Err(FrameError::TooLarge(Some(_)))));
     let mut endless = Framer::default();
     endless.push(&vec![b'a'; MAX_MESSAGE_BYTES + 1]);
     assert_eq!(endless.next_frame(), Err(FrameError::TooLarge(None)));

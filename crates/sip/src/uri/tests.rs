@@ -11,10 +11,7 @@ fn a_sip_uri_has_user_host_port_params_and_headers() {
     );
     assert_eq!(uri.user().as_deref(), Some("+14155550100"));
     assert_eq!(uri.user_params().value("rn"), Some("+1415"));
-    assert_eq!(
-        uri.host(),
-        Some(&Host::IpAddr("2001:db8::10".parse().expect("address")))
-    );
+    assert_eq!(uri.host(), Some(&Host::IpAddr("2001:db8::10".parse().expect("address"))));
     assert_eq!(uri.port(), Some(5070));
     assert_eq!(uri.param("Transport").as_deref(), Some("tcp"));
     assert!(uri.is_loose());
@@ -25,15 +22,10 @@ fn a_sip_uri_has_user_host_port_params_and_headers() {
 
 #[test]
 fn escapes_in_the_user_part_are_resolved_after_the_cut() {
-    assert_eq!(
-        uri("sip:null-%00-null@example.com").user().as_deref(),
-        Some("null-\0-null")
-    );
+    assert_eq!(uri("sip:null-%00-null@example.com").user().as_deref(), Some("null-\0-null"));
     assert_eq!(uri("sip:a%3Bb@example.com").user().as_deref(), Some("a;b"));
     assert_eq!(
-        uri("sip:sips%3Auser%40example.com@example.net")
-            .user()
-            .as_deref(),
+        uri("sip:sips%3Auser%40example.com@example.net").user().as_deref(),
         Some("sips:user@example.com")
     );
 }
@@ -54,10 +46,7 @@ fn tel_numbers_keep_their_phone_context() {
     let local = uri("tel:863-1234;phone-context=+1-914-555");
     assert_eq!(local.user().as_deref(), Some("863-1234"));
     assert_eq!(local.param("phone-context").as_deref(), Some("+1-914-555"));
-    assert_eq!(
-        uri("tel:+1-201-555-0123").user().as_deref(),
-        Some("+1-201-555-0123")
-    );
+    assert_eq!(uri("tel:+1-201-555-0123").user().as_deref(), Some("+1-201-555-0123"));
 }
 
 #[test]

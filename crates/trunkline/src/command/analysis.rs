@@ -10,44 +10,28 @@ const LOUD: i16 = 500;
 /// The loudest frequency between 100 and 3500 Hz, to half a hertz; `None` for silence.
 pub(crate) fn peak_frequency(samples: &[i16]) -> Option<f64> {
     let window = &samples[..samples.len().min(8000)];
-    if window.len() < 400
-        || !window
-            .iter()
-            .any(|sample| sample.unsigned_abs() > LOUD.unsigned_abs())
-    {
+    if window.len() < 400 || !window.iter().any(|sample| sample.unsigned_abs() > LOUD.unsigned_abs()) {
         return None;
     }
     let coarse = loudest(window, (50..1750).map(|step| f64::from(step) * 2.0));
-    Some(loudest(
-        window,
-        (-8..=8).map(|step| coarse + f64::from(step) * 0.25),
-    ))
+    Some(loudest(window, (-8..=8).map(|step| coarse + f64::from(step) * 0.25)))
 }
 
 /// When the first sound comes, in samples.
 pub(crate) fn first_sound(samples: &[i16]) -> Option<usize> {
-    samples
-        .iter()
-        .position(|sample| sample.unsigned_abs() > LOUD.unsigned_abs())
+    samples.iter().position(|sample| sample.unsigned_abs() > LOUD.unsigned_abs())
 }
 
 /// A sine of that frequency and length.
 pub(crate) fn sine(hertz: f64, seconds: f64) -> Vec<i16> {
     let count = (seconds * RATE) as u32;
-    (0..count)
-        .map(|n| (8000.0 * (TAU * hertz * f64::from(n) / RATE).sin()) as i16)
-        .collect()
+    (0..count).map(|n| (8000.0 * (TAU * hertz * f64::from(n) / RATE).sin()) as i16).collect()
 }
 
 fn loudest(samples: &[i16], frequencies: impl Iterator<Item = f64>) -> f64 {
     frequencies
         .map(|hertz| (power(samples, hertz), hertz))
-        .fold(
-            (0.0, 0.0),
-            |best, next| {
-                if next.0 > best.0 { next } else { best }
-            },
-        )
+        .fold((0.0, 0.0), |best, next| if next.0 > best.0 { next } else { best })
         .1
 }
 

@@ -25,27 +25,19 @@ pub(super) fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
         talk: Duration::from_secs_f64(args.seconds),
         ladder: args.verbose,
     };
-    let report =
-        runtime(0)?.block_on(async { anyhow::Ok(Phone::place(plan).await?.talk().await) })?;
+    let report = runtime(0)?.block_on(async { anyhow::Ok(Phone::place(plan).await?.talk().await) })?;
     print(&report);
     if let Some(path) = &args.record {
         write_wav(path, &report.heard)?;
         println!("recorded    {}", path.display());
     }
-    Ok(if report.answered_after.is_some() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.answered_after.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Prints a report, a figure a line.
 pub(super) fn print(report: &PhoneReport) {
     let ms = |span: Option<Duration>| {
-        span.map_or_else(
-            || "-".to_owned(),
-            |span| format!("{:.1} ms", span.as_secs_f64() * 1000.0),
-        )
+        span.map_or_else(|| "-".to_owned(), |span| format!("{:.1} ms", span.as_secs_f64() * 1000.0))
     };
     let stats = &report.stats;
     println!("ringing     {}", ms(report.ringing_after));
@@ -59,14 +51,10 @@ pub(super) fn print(report: &PhoneReport) {
     println!("MOS         {:.2}", stats.mos);
     let start = first_sound(&report.heard).unwrap_or(report.heard.len());
     match peak_frequency(&report.heard[start..]) {
-        Some(hertz) => println!(
-            "heard       {:.1} s, loudest at {hertz:.1} Hz",
-            report.heard.len() as f64 / 8000.0
-        ),
-        None => println!(
-            "heard       {:.1} s, silence",
-            report.heard.len() as f64 / 8000.0
-        ),
+        Some(hertz) => {
+            println!("heard       {:.1} s, loudest at {hertz:.1} Hz", report.heard.len() as f64 / 8000.0)
+        }
+        None => println!("heard       {:.1} s, silence", report.heard.len() as f64 / 8000.0),
     }
     println!("ended       {}", report.ended);
 }
@@ -89,8 +77,7 @@ fn write_wav(path: &Path, samples: &[i16]) -> anyhow::Result<()> {
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
-    let mut writer =
-        hound::WavWriter::create(path, spec).with_context(|| format!("{}", path.display()))?;
+    let mut writer = hound::WavWriter::create(path, spec).with_context(|| format!("{}", path.display()))?;
     for sample in samples {
         writer.write_sample(*sample)?;
     }

@@ -1,7 +1,7 @@
 //! `demo`: a gateway on this machine, and a call through it that one can see and whose sound is
 //! proved to come back.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,11 +52,7 @@ pub(super) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
             ..Options::default()
         };
         let gateway = Gateway::start(loaded(&folder)?, None, options).await?;
-        let sip = gateway
-            .sip()
-            .iter()
-            .find(|(kind, _)| *kind == Kind::Udp)
-            .map(|(_, address)| *address);
+        let sip = gateway.sip().iter().find(|(kind, _)| *kind == Kind::Udp).map(|(_, address)| *address);
         let sip = sip.context("no UDP listener")?;
         println!("Trunkline listens on {sip} (UDP and TCP). A call to its echo agent:\n");
         let plan = PhonePlan {
@@ -70,25 +66,15 @@ pub(super) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         let report = Phone::place(plan).await?.talk().await;
         println!();
         call::print(&report);
-        let record = tokio::time::timeout(Duration::from_secs(5), records.recv())
-            .await
-            .ok()
-            .flatten();
+        let record = tokio::time::timeout(Duration::from_secs(5), records.recv()).await.ok().flatten();
         if let Some(record) = &record {
-            println!(
-                "\nThe call's record:\n{}",
-                serde_json::to_string_pretty(record)?
-            );
+            println!("\nThe call's record:\n{}", serde_json::to_string_pretty(record)?);
         }
         let good = verdict(&report, record.as_ref());
         if args.once {
             gateway.drain(Duration::from_secs(1)).await;
             let _ = std::fs::remove_dir_all(&folder);
-            return Ok(if good {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            });
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         guide(&gateway, &folder);
         tokio::signal::ctrl_c().await?;
@@ -99,20 +85,11 @@ pub(super) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn loaded(folder: &Path) -> anyhow::Result<Loaded> {
-    let node =
-        load_node("demo", NODE).map_err(|error| anyhow::anyhow!("the demo node: {error:?}"))?;
-    let source = Source {
-        name: "config/routes/demo.toml".to_owned(),
-        text: TABLE.to_owned(),
-    };
-    let (table, warnings) = load(&[source], None)
-        .map_err(|problems| anyhow::anyhow!("the demo table: {problems:?}"))?;
-    Ok(Loaded {
-        node,
-        table,
-        warnings,
-        folder: folder.to_path_buf(),
-    })
+    let node = load_node("demo", NODE).map_err(|error| anyhow::anyhow!("the demo node: {error:?}"))?;
+    let source = Source { name: "config/routes/demo.toml".to_owned(), text: TABLE.to_owned() };
+    let (table, warnings) =
+        load(&[source], None).map_err(|problems| anyhow::anyhow!("the demo table: {problems:?}"))?;
+    Ok(Loaded { node, table, warnings, folder: folder.to_path_buf() })
 }
 
 /// Says whether the call worked, and what did not.
@@ -132,12 +109,8 @@ fn verdict(report: &PhoneReport, record: Option<&CallRecord>) -> bool {
     answered && tone && digits
 }
 
-fn guide(gateway: &Gateway, folder: &PathBuf) {
-    let sip = gateway
-        .sip()
-        .first()
-        .map(|(_, address)| address.to_string())
-        .unwrap_or_default();
+fn guide(gateway: &Gateway, folder: &Path) {
+    let sip = gateway.sip().first().map(|(_, address)| address.to_string()).unwrap_or_default();
     println!(
         "
 It stays up. Try, from another terminal or a softphone on this machine (no registration):

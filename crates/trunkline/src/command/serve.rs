@@ -28,11 +28,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     runtime(args.threads)?.block_on(async move {
-        let options = Options {
-            threads: args.threads,
-            log_numbers: args.log_numbers,
-            observer: None,
-        };
+        let options = Options { threads: args.threads, log_numbers: args.log_numbers, observer: None };
         let gateway = Gateway::start(loaded, Some(args.config.config.clone()), options).await?;
         for (kind, address) in gateway.sip() {
             tracing::info!(%address, "listening for SIP over {kind}");
@@ -41,10 +37,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         tell(&[NotifyState::Ready]);
         tokio::spawn(watchdog());
         wait_for_end(&gateway).await?;
-        tracing::info!(
-            calls = gateway.active_calls(),
-            "draining: no new calls are taken"
-        );
+        tracing::info!(calls = gateway.active_calls(), "draining: no new calls are taken");
         tell(&[NotifyState::Stopping]);
         gateway.drain(Duration::from_secs(args.drain_seconds)).await;
         tracing::info!("stopped");

@@ -38,11 +38,7 @@ pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
         (None, None) => std::net::IpAddr::from([127, 0, 0, 1]),
     };
     let request = invite(&args.number, &args.from);
-    let call = InboundCall {
-        source,
-        names: &[],
-        request: &request,
-    };
+    let call = InboundCall { source, names: &[], request: &request };
     let mut steps = Some(Vec::new());
     let decision = decide(&table, &call, &mut steps);
     for (number, step) in steps.unwrap_or_default().iter().enumerate() {
@@ -118,8 +114,6 @@ fn invite(number: &str, from: &str) -> Request {
     };
     let mut request = Request::new(Method::Invite, target.clone());
     request.headers.push(HeaderName::To, format!("<{target}>"));
-    request
-        .headers
-        .push(HeaderName::From, format!("<sip:{from}@caller>;tag=1"));
+    request.headers.push(HeaderName::From, format!("<sip:{from}@caller>;tag=1"));
     request
 }
