@@ -122,6 +122,12 @@ impl Call {
         &self.dialog_key
     }
 
+    /// The number that was called.
+    #[cfg(test)]
+    pub(crate) fn called(&self) -> trunkline_routing::E164 {
+        self.route.called()
+    }
+
     pub(crate) fn owns(&self, request: &Request) -> bool {
         self.leg.dialog().owns(request)
     }

@@ -217,10 +217,11 @@ impl Shard {
             work(&mut call, &mut cx, outputs);
         }));
         if outcome.is_err() {
-            // Best effort, and itself guarded: what is left of the call may be in any state.
+            // Best effort, and itself guarded: what is left of the call may be in any state, so it
+            // gets no further input.
             let _ = catch_unwind(AssertUnwindSafe(|| call.abandon(&mut cx, outputs)));
-        }
-        if call.is_over() {
+            self.forget(&call);
+        } else if call.is_over() {
             self.forget(&call);
         } else {
             self.adopt_clients(&call);

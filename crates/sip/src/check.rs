@@ -113,7 +113,10 @@ fn cseq(request: &Request) -> Result<(), Rejection> {
     };
     match CSeq::parse(&value) {
         None => Err(Rejection::new(400, "Bad CSeq")),
-        Some(cseq) if cseq.method != request.method => Err(Rejection::new(400, "CSeq Method Does Not Match")),
+        // An unknown method is 501 whatever its CSeq says.
+        Some(cseq) if cseq.method != request.method && request.method.is_known() => {
+            Err(Rejection::new(400, "CSeq Method Does Not Match"))
+        }
         Some(_) => Ok(()),
     }
 }

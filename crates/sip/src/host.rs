@@ -17,7 +17,8 @@ pub struct HostPort {
 #[must_use]
 pub fn parse_host(text: &str) -> Option<Host> {
     if let Some(inner) = text.strip_prefix('[') {
-        let address: Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
+        // RFC 5118 §4.10: the grammar of RFC 3261 derived one colon too many before an IPv4 tail.
+        let address: Ipv6Addr = inner.strip_suffix(']')?.replace(":::", "::").parse().ok()?;
         return Some(Host::IpAddr(IpAddr::V6(address)));
     }
     if let Ok(address) = text.parse::<IpAddr>() {

@@ -1,5 +1,5 @@
 //! Message to bytes (RFC 3261 §7). Bodies go out byte for byte; Content-Length is always ours. No
-//! value can start a new header line: line ends and NUL inside one become spaces.
+//! value can start a new header line: line ends inside one become spaces.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -60,10 +60,10 @@ fn finish(mut out: BytesMut, headers: &Headers, body: &[u8]) -> Bytes {
 
 /// Appends `value`; a byte that could end the line becomes a space.
 fn put_clean(out: &mut BytesMut, value: &[u8]) {
-    if !value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+    if !value.iter().any(|b| matches!(b, b'\r' | b'\n')) {
         return out.put_slice(value);
     }
-    out.extend(value.iter().map(|b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { *b }));
+    out.extend(value.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }));
 }
 
 #[cfg(test)]

@@ -82,16 +82,8 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let (dispatcher, queues) = Dispatcher::new(threads, key);
         let reports = dispatcher.clone();
-        let media = &node.media;
-        let pool_config = PoolConfig {
-            threads,
-            addresses: media.listen_addresses.clone(),
-            ports: media.ports.clone(),
-            no_media: media.no_media_timeout,
-        };
-        let pool =
-            Pool::start(&pool_config, move |report| reports.report(report)).context("media threads")?;
-        let pool = Arc::new(pool);
+        let pool = Pool::start(&pool_config(&node, threads), move |report| reports.report(report));
+        let pool = Arc::new(pool.context("media threads")?);
         let dialer = Dialer::new(None).context("TLS")?;
         let agents = Agents::new(&node.name, dialer, Arc::clone(&pool), Arc::clone(&metrics), folder.clone());
         let agents = Arc::new(agents);
@@ -308,6 +300,15 @@ fn tls(node: &Node, folder: &std::path::Path) -> anyhow::Result<Option<Arc<LiveT
 
 fn folder_of(folder: &std::path::Path, path: &str) -> PathBuf {
     folder.join(path)
+}
+
+fn pool_config(node: &Node, threads: usize) -> PoolConfig {
+    PoolConfig {
+        threads,
+        addresses: node.media.listen_addresses.clone(),
+        ports: node.media.ports.clone(),
+        no_media: node.media.no_media_timeout,
+    }
 }
 
 fn shard_config(node: &Node, index: usize, key: (u64, u64)) -> ShardConfig {

@@ -72,6 +72,7 @@ impl Call {
         self.ending = None;
         self.phase = Phase::Talking;
         self.fail(cx, out, 500, EndedBy::Gateway, "internal error");
+        self.write_record(cx.now, out);
     }
 
     fn close(&mut self, now: Now, by: EndedBy, reason: &str, out: &mut VecDeque<Output>) {

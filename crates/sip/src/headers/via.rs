@@ -25,7 +25,8 @@ impl Via {
     pub fn parse(value: &str) -> Option<Self> {
         let (protocol, rest) = value.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
-        let sip = protocol.trim().eq_ignore_ascii_case("SIP") && version.trim() == "2.0";
+        // A Via of another version is read all the same: its request is answered 505 along it.
+        let sip = protocol.trim().eq_ignore_ascii_case("SIP") && crate::text::is_token(version.trim());
         let rest = rest.trim_start();
         let end = rest.find(|c: char| c.is_ascii_whitespace())?;
         let transport = &rest[..end];
