@@ -35,6 +35,16 @@ impl Daemon {
     /// Starts it with these tables and more lines for `[sip]` and `[media]`.
     #[must_use]
     pub fn start_with(tables: &str, sip_more: &str, media_more: &str) -> Self {
+        Self::start_on(tables, "", sip_more, media_more)
+    }
+
+    /// Starts it with a TLS listener too.
+    #[must_use]
+    pub fn start_tls(tables: &str, port: u16, sip_more: &str) -> Self {
+        Self::start_on(tables, &format!(", \"tls:127.0.0.1:{port}\""), sip_more, "")
+    }
+
+    fn start_on(tables: &str, listeners: &str, sip_more: &str, media_more: &str) -> Self {
         let (sip, api) = (free_port(), free_port());
         let folder = std::env::temp_dir().join(format!("trunkline-test-{}-{sip}", std::process::id()));
         std::fs::create_dir_all(folder.join("routes")).expect("a folder for the test");
@@ -46,7 +56,7 @@ impl Daemon {
             }
         };
         let node = format!(
-            "[node]\nname = \"test\"\n[sip]\nlisten = [\"udp:127.0.0.1:{sip}\", \"tcp:127.0.0.1:{sip}\"]\n{sip_more}\n[media]\nlisten_address = \"127.0.0.1\"\n{media}{media_more}\n[api]\nlisten = \"127.0.0.1:{api}\"\n",
+            "[node]\nname = \"test\"\n[sip]\nlisten = [\"udp:127.0.0.1:{sip}\", \"tcp:127.0.0.1:{sip}\"{listeners}]\n{sip_more}\n[media]\nlisten_address = \"127.0.0.1\"\n{media}{media_more}\n[api]\nlisten = \"127.0.0.1:{api}\"\n",
         );
         std::fs::write(folder.join("trunkline.toml"), node).expect("written");
         std::fs::write(folder.join("routes/table.toml"), tables).expect("written");
