@@ -40,6 +40,8 @@ pub struct Framer {
     pending: Option<(Box<Message>, usize)>,
     /// How far the buffer was searched for the end of a head, so no byte is searched twice.
     searched: usize,
+    /// A whole message came since [`Framer::took_message`] was asked.
+    took: bool,
 }
 
 impl Framer {
@@ -52,6 +54,11 @@ impl Framer {
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.pending.is_some() || !self.buffer.is_empty()
+    }
+
+    /// Whether a whole message came since this was last asked: what is partial now began after it.
+    pub fn took_message(&mut self) -> bool {
+        std::mem::take(&mut self.took)
     }
 
     /// The next message or keep-alive, if whole.
@@ -69,6 +76,7 @@ impl Framer {
         }
         match self.pending.take() {
             Some((message, length)) if self.buffer.len() >= length => {
+                self.took = true;
                 let body = self.buffer.split_to(length).freeze();
                 Ok(Some(Framed::Message(Box::new(with_body(*message, body)))))
             }

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use trunkline_sip::stream::{FrameError, Framed, Framer};
-use trunkline_sip::{Flow, Hop, Request, Transport as Kind, format_host, reply};
+use trunkline_sip::{Flow, Request, Transport as Kind, reply};
 
 use crate::tls::LiveTls;
 use crate::{Guard, Received, Sink};
@@ -167,40 +167,36 @@ impl Connections {
         Ok(flow)
     }
 
-    /// Sends on a flow's connection, or on a new one to its fallback where that is gone.
-    pub(crate) fn send(self: &Arc<Self>, flow: Flow, fallback: Option<Hop>, payload: Bytes) {
-        let Some(connection) = flow.connection else {
-            return;
+    /// Sends on a flow's connection; gives the message back where that is gone.
+    pub(crate) fn send(&self, flow: Flow, payload: Bytes) -> Option<Bytes> {
+        let connection = flow.connection?;
+        let Some(writer) = self.writers.get(&connection).map(|writer| writer.clone()) else {
+            return Some(payload);
         };
-        let writer = self.writers.get(&connection).map(|writer| writer.clone());
-        match (writer, fallback) {
-            (Some(writer), _) => {
-                if writer.try_send(payload).is_err() {
-                    // The peer does not read: its connection is given up.
-                    self.writers.remove(&connection);
-                }
-            }
-            (None, Some(hop)) => self.send_to_name(hop, payload),
-            (None, None) => (self.sink)(Received::ConnectionLost(connection)),
+        if writer.try_send(payload).is_err() {
+            // The peer does not read: its connection is given up.
+            self.writers.remove(&connection);
+        }
+        None
+    }
+
+    /// Tells that a flow's connection is gone.
+    pub(crate) fn tell_lost(&self, flow: Flow) {
+        if let Some(connection) = flow.connection {
+            (self.sink)(Received::ConnectionLost(connection));
         }
     }
 
-    /// Connects to a hop and sends.
-    pub(crate) fn send_to_name(self: &Arc<Self>, hop: Hop, payload: Bytes) {
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            let kind = hop.transport.unwrap_or(Kind::Tcp);
-            let name = format_host(&hop.host);
-            let port = hop.port.unwrap_or(if kind == Kind::Tls { 5061 } else { 5060 });
-            let bare = name.trim_matches(['[', ']']).to_owned();
-            let found = tokio::net::lookup_host((bare.as_str(), port)).await;
-            let Some(remote) = found.ok().and_then(|mut all| all.next()) else {
-                return tracing::warn!(%name, "a hop has no address");
-            };
-            if let Err(error) = this.open_with(kind, remote, &bare, Some(payload)).await {
-                tracing::warn!(%name, %error, "a hop cannot be reached");
-            }
-        });
+    /// Opens a connection and sends.
+    pub(crate) async fn open_and_send(
+        self: &Arc<Self>,
+        kind: Kind,
+        remote: SocketAddr,
+        name: &str,
+        payload: Bytes,
+    ) -> io::Result<()> {
+        let bare = name.trim_matches(['[', ']']);
+        self.open_with(kind, remote, bare, Some(payload)).await.map(|_| ())
     }
 
     async fn run<S: AsyncRead + AsyncWrite + Unpin>(
@@ -261,9 +257,10 @@ impl Connections {
                                 break;
                             }
                         }
+                        let begun = message_ends.filter(|_| !framer.took_message());
                         message_ends = framer
                             .is_partial()
-                            .then(|| message_ends.unwrap_or_else(|| Instant::now() + MESSAGE_TIME));
+                            .then(|| begun.unwrap_or_else(|| Instant::now() + MESSAGE_TIME));
                     }
                     _ => break,
                 },

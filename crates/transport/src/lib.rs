@@ -9,14 +9,17 @@
 
 mod connections;
 mod guard;
+pub mod resolver;
 mod tls;
 mod udp;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use trunkline_sip::{Flow, Hop, Host, Message, Target, Transmit, Transport as Kind};
+use resolver::{Dns, SystemDns, resolve};
+use trunkline_sip::{Flow, Hop, Message, Target, Transmit, Transport as Kind, format_host};
 
 use connections::Connections;
 pub use guard::{Guard, GuardLimits};
@@ -49,6 +52,8 @@ pub struct Transport {
     udp: Vec<Arc<UdpListener>>,
     connections: Arc<Connections>,
     local: Vec<(Kind, SocketAddr)>,
+    dns: Arc<dyn Dns>,
+    dice: AtomicU64,
 }
 
 impl Transport {
@@ -81,7 +86,14 @@ impl Transport {
             };
             local.push((listen.kind, bound));
         }
-        Ok(Arc::new(Self { udp, connections, local }))
+        let dns: Arc<dyn Dns> = match SystemDns::new() {
+            Ok(dns) => Arc::new(dns),
+            Err(error) => {
+                tracing::warn!(%error, "no name server; only addresses can be reached");
+                Arc::new(NoDns)
+            }
+        };
+        Ok(Arc::new(Self { udp, connections, local, dns, dice: AtomicU64::new(1) }))
     }
 
     /// The listeners with the ports that they got.
@@ -92,10 +104,17 @@ impl Transport {
 
     /// Sends. Failures are logged; what is lost is sent again by its transaction or told by
     /// [`Received::ConnectionLost`].
-    pub fn send(&self, transmit: Transmit) {
+    pub fn send(self: &Arc<Self>, transmit: Transmit) {
         match transmit.target {
             Target::Flow { flow, .. } if flow.transport == Kind::Udp => self.send_udp(flow, transmit.payload),
-            Target::Flow { flow, fallback } => self.connections.send(flow, fallback, transmit.payload),
+            Target::Flow { flow, fallback } => {
+                let lost = self.connections.send(flow, transmit.payload);
+                match (lost, fallback) {
+                    (None, _) => {}
+                    (Some(payload), Some(hop)) => self.send_hop(hop, payload),
+                    (Some(_), None) => self.connections.tell_lost(flow),
+                }
+            }
             Target::Hop(hop) => self.send_hop(hop, transmit.payload),
         }
     }
@@ -130,20 +149,54 @@ impl Transport {
         }
     }
 
-    fn send_hop(&self, hop: Hop, payload: bytes::Bytes) {
-        let kind = hop.transport.unwrap_or(Kind::Udp);
-        let Host::IpAddr(ip) = hop.host else {
-            self.connections.send_to_name(hop, payload);
-            return;
+    /// Finds a hop and sends to the first of its addresses that takes the message.
+    fn send_hop(self: &Arc<Self>, hop: Hop, payload: bytes::Bytes) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let name = format_host(&hop.host);
+            let found = match this.find(&hop, payload.len()).await {
+                Ok(found) => found,
+                Err(error) => return tracing::warn!(%name, %error, "a hop cannot be found"),
+            };
+            for (kind, remote) in found {
+                let sent = match kind {
+                    Kind::Udp => this.udp_flow(remote).map(|flow| this.send_udp(flow, payload.clone())),
+                    kind => this.connections.open_and_send(kind, remote, &name, payload.clone()).await,
+                };
+                match sent {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(%name, %remote, %error, "a hop cannot be reached"),
+                }
+            }
+        });
+    }
+
+    /// Where a hop may be reached, in the order to try.
+    ///
+    /// # Errors
+    /// Where it has no address, or no name server answers.
+    pub async fn find(&self, hop: &Hop, bytes: usize) -> io::Result<Vec<(Kind, SocketAddr)>> {
+        let mut seed = self.dice.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let mut dice = move || {
+            seed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_add(1);
+            seed >> 16
         };
-        let remote = SocketAddr::new(ip, hop.port.unwrap_or(if kind == Kind::Tls { 5061 } else { 5060 }));
-        if kind != Kind::Udp {
-            return self.connections.send_to_name(hop, payload);
-        }
-        match self.udp_flow(remote) {
-            Ok(flow) => self.send_udp(flow, payload),
-            Err(error) => tracing::warn!(%error, %remote, "a message cannot be sent"),
-        }
+        resolve(&*self.dns, hop, bytes, &mut dice).await.map_err(io::Error::other)
+    }
+}
+
+/// For a machine without name servers.
+struct NoDns;
+
+impl Dns for NoDns {
+    fn naptr<'a>(&'a self, _: &'a str) -> resolver::Answer<'a, resolver::Naptr> {
+        Box::pin(async { Err(resolver::DnsError::Unavailable) })
+    }
+    fn srv<'a>(&'a self, _: &'a str) -> resolver::Answer<'a, resolver::Srv> {
+        Box::pin(async { Err(resolver::DnsError::Unavailable) })
+    }
+    fn addresses<'a>(&'a self, _: &'a str) -> resolver::Answer<'a, IpAddr> {
+        Box::pin(async { Err(resolver::DnsError::Unavailable) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command line.
 
-mod analysis;
+pub mod analysis;
 mod call;
 mod demo;
 mod phone;

@@ -3,12 +3,12 @@
 use std::f64::consts::TAU;
 
 /// Sampling rate of telephone audio.
-pub(crate) const RATE: f64 = 8000.0;
+pub const RATE: f64 = 8000.0;
 /// A sample louder than this is sound.
 const LOUD: i16 = 500;
 
 /// The loudest frequency between 100 and 3500 Hz, to half a hertz; `None` for silence.
-pub(crate) fn peak_frequency(samples: &[i16]) -> Option<f64> {
+pub fn peak_frequency(samples: &[i16]) -> Option<f64> {
     let window = &samples[..samples.len().min(8000)];
     if window.len() < 400 || !window.iter().any(|sample| sample.unsigned_abs() > LOUD.unsigned_abs()) {
         return None;
@@ -18,12 +18,12 @@ pub(crate) fn peak_frequency(samples: &[i16]) -> Option<f64> {
 }
 
 /// When the first sound comes, in samples.
-pub(crate) fn first_sound(samples: &[i16]) -> Option<usize> {
+pub fn first_sound(samples: &[i16]) -> Option<usize> {
     samples.iter().position(|sample| sample.unsigned_abs() > LOUD.unsigned_abs())
 }
 
 /// A sine of that frequency and length.
-pub(crate) fn sine(hertz: f64, seconds: f64) -> Vec<i16> {
+pub fn sine(hertz: f64, seconds: f64) -> Vec<i16> {
     let count = (seconds * RATE) as u32;
     (0..count).map(|n| (8000.0 * (TAU * hertz * f64::from(n) / RATE).sin()) as i16).collect()
 }
