@@ -89,7 +89,7 @@ fn media(c: &mut Criterion) {
             sequence = sequence.wrapping_add(1);
             let (header, payload) = RtpHeader::read(black_box(&packet[..length])).expect("RTP");
             let mut out = [0; 172];
-            receiver.push(header.ssrc, sequence, payload, |ordered| {
+            receiver.push(&RtpHeader { sequence, ..header }, payload, |ordered| {
                 black_box(&ordered);
             });
             write_rtp(&header, payload, &mut out)

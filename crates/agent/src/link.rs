@@ -12,6 +12,9 @@ const MAX_MESSAGE: usize = 256 * 1024;
 /// Most bytes that wait for a slow agent: 8 s of audio in JSON. Beyond it its frames are dropped.
 const MAX_UNSENT: usize = 256 * 1024;
 
+/// Messages of an idle socket that are thrown away at one look.
+const IDLE_MESSAGES: usize = 64;
+
 /// The byte stream under the socket.
 enum Stream {
     Plain(TcpStream),
@@ -30,6 +33,8 @@ pub struct Link {
 pub enum Received {
     /// A text message.
     Text(tungstenite::Utf8Bytes),
+    /// Something that says nothing: binary, a ping that was answered.
+    Other,
     /// Nothing now.
     Nothing,
     /// The agent closed in order.
@@ -78,29 +83,35 @@ impl Link {
 
     /// The next message.
     pub fn receive(&mut self) -> Received {
-        loop {
-            match self.socket.read() {
-                Ok(Message::Text(text)) => return Received::Text(text),
-                Ok(Message::Close(_)) => return Received::Closed,
-                Ok(_) => {}
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Received::Nothing;
-                }
-                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Received::Closed,
-                Err(_) => return Received::Broken,
-            }
+        match self.socket.read() {
+            Ok(Message::Text(text)) => Received::Text(text),
+            Ok(Message::Close(_)) => Received::Closed,
+            Ok(_) => Received::Other,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
+            Err(Error::ConnectionClosed | Error::AlreadyClosed) => Received::Closed,
+            Err(_) => Received::Broken,
         }
     }
 
     /// Whether an idle socket is still open. An agent has nothing to say before its call begins; if
     /// it says something, that is lost.
     pub fn is_open(&mut self) -> bool {
-        loop {
+        for _ in 0..IDLE_MESSAGES {
             match self.receive() {
                 Received::Nothing => return true,
-                Received::Text(_) => {}
+                Received::Text(_) | Received::Other => {}
                 Received::Closed | Received::Broken => return false,
             }
+        }
+        true
+    }
+
+    /// Pings an idle socket, so that one whose path is dead shows it; false where it has.
+    pub fn ping(&mut self) -> bool {
+        match self.socket.send(Message::Ping(bytes::Bytes::new())) {
+            Ok(()) | Err(Error::WriteBufferFull(_)) => true,
+            Err(Error::Io(error)) => error.kind() == io::ErrorKind::WouldBlock,
+            Err(_) => false,
         }
     }
 
@@ -135,7 +146,18 @@ impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(buffer),
-            Self::ClientTls(stream) => stream.read(buffer),
+            // Not through the stream's own read: that first waits until what we write has left, and an
+            // agent that is busy speaking may not be reading.
+            Self::ClientTls(stream) => loop {
+                match stream.conn.reader().read(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    outcome => return outcome,
+                }
+                if stream.conn.read_tls(&mut stream.sock)? == 0 {
+                    return Ok(0);
+                }
+                stream.conn.process_new_packets().map_err(io::Error::other)?;
+            },
         }
     }
 }

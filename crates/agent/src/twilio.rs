@@ -70,6 +70,7 @@ impl TwilioAgent {
                         self.early.push_back(text);
                     }
                 }
+                Received::Other => {}
                 Received::Nothing => return,
                 Received::Closed => {
                     self.gone = true;

@@ -68,6 +68,8 @@ pub(crate) struct Call {
     offer: Option<Description>,
     selection: Option<Selection>,
     local: Option<LocalMedia>,
+    /// Our description as last sent.
+    last_sdp: String,
     agent_ready: bool,
     started: Now,
     answered: Option<Now>,
@@ -104,6 +106,7 @@ impl Call {
             offer: None,
             selection: None,
             local: None,
+            last_sdp: String::new(),
             agent_ready: false,
             started: cx.now,
             answered: None,

@@ -174,12 +174,21 @@ impl Shard {
                     }
                 }
                 Inbound::Response(tx, response) => {
-                    if let Some(call) = self.clients.get(&tx).copied() {
-                        if response.code() >= 200 {
-                            self.clients.remove(&tx);
-                        }
+                    // A 2xx comes again where its ACK was lost; its transaction is settled then.
+                    let call = self.clients.get(&tx).copied().or_else(|| self.dialog_of_response(&response));
+                    if response.code() >= 200 {
+                        self.clients.remove(&tx);
+                    }
+                    if let Some(call) = call {
                         self.with_call(call, now, |call, cx, out| {
                             call.with_leg(cx, out, |leg, cx| leg.handle_response(cx, tx, &response));
+                        });
+                    }
+                }
+                Inbound::StrayOk(response, _) => {
+                    if let Some(call) = self.dialog_of_response(&response) {
+                        self.with_call(call, now, |call, cx, out| {
+                            call.with_leg(cx, out, |leg, cx| leg.handle_stray_ok(cx, &response));
                         });
                     }
                 }
@@ -190,9 +199,8 @@ impl Shard {
                         });
                     }
                 }
-                // A refusal without an ACK changes nothing, and calls of ours answer strays
-                // themselves while they live.
-                Inbound::NotAcknowledged(_) | Inbound::StrayOk(..) => {}
+                // A refusal without an ACK changes nothing.
+                Inbound::NotAcknowledged(_) => {}
             }
         }
     }

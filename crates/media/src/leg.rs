@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::net::UdpSocket;
+use rtcp::receiver_report::ReceiverReport;
 use rtcp::reception_report::ReceptionReport;
 use rtcp::sender_report::SenderReport;
 use rtcp::source_description::{SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem};
 use trunkline_sdp::Codec;
 use trunkline_sdp::media::{MediaSpec, MediaStats};
-use webrtc_util::marshal::Marshal;
+use webrtc_util::marshal::{Marshal, Unmarshal};
 
 use crate::events::DigitReader;
 use crate::ports::Pair;
@@ -50,7 +51,8 @@ pub(crate) struct RtpLeg {
     octets: u64,
     /// Our timestamp minus the caller's, while frames are forwarded.
     offset: Option<u32>,
-    heard_timestamp: u32,
+    /// Timestamp of the frame that is being delivered.
+    pub(crate) heard_timestamp: u32,
     pub(crate) last_heard: Instant,
     quality: Quality,
     digits: DigitReader,
@@ -145,7 +147,6 @@ impl RtpLeg {
         self.last_heard = now;
         let arrival = (now.duration_since(self.started).as_micros() / 125) as u32;
         self.quality.received(header.ssrc, header.sequence, header.timestamp, arrival);
-        self.heard_timestamp = header.timestamp;
         if event {
             let digit = self.digits.read(header.timestamp, payload);
             self.dtmf_digits += u32::from(digit.is_some());
@@ -224,17 +225,23 @@ impl RtpLeg {
         {
             return;
         }
+        // Only reports are handed to the crate: its readers of other packets trust their lengths.
         let mut rest = packet;
-        let Ok(packets) = rtcp::packet::unmarshal(&mut rest) else {
-            return;
-        };
-        for packet in &packets {
-            let any = packet.as_any();
-            if let Some(report) = any.downcast_ref::<SenderReport>() {
-                self.last_sr = Some(((report.ntp_time >> 16) as u32, now));
-                report.reports.iter().for_each(|block| self.reception(block));
-            } else if let Some(report) = any.downcast_ref::<rtcp::receiver_report::ReceiverReport>() {
-                report.reports.iter().for_each(|block| self.reception(block));
+        while let Some(&[_, kind, high, low]) = rest.first_chunk::<4>() {
+            let length = 4 * (1 + usize::from(u16::from_be_bytes([high, low])));
+            let Some((mut one, tail)) = rest.split_at_checked(length) else { return };
+            rest = tail;
+            match kind {
+                200 => {
+                    let Ok(report) = SenderReport::unmarshal(&mut one) else { return };
+                    self.last_sr = Some(((report.ntp_time >> 16) as u32, now));
+                    report.reports.iter().for_each(|block| self.reception(block));
+                }
+                201 => {
+                    let Ok(report) = ReceiverReport::unmarshal(&mut one) else { return };
+                    report.reports.iter().for_each(|block| self.reception(block));
+                }
+                _ => {}
             }
         }
     }
@@ -321,3 +328,6 @@ fn ntp_now() -> u64 {
     let fraction = (u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000;
     ((unix.as_secs() + EPOCH) << 32) | fraction
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,7 +68,9 @@ impl Playout {
 
     /// Sets a mark behind what is queued; false where it is reached already.
     pub fn mark(&mut self, id: u64) -> bool {
-        if self.audio.is_empty() || self.marks.len() >= MAX_MARKS {
+        // Marks that were cleared come back before this one.
+        let reached = self.audio.is_empty() && self.marks.is_empty();
+        if reached || self.marks.len() >= MAX_MARKS {
             return false;
         }
         self.marks.push_back((self.queued, id));

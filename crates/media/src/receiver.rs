@@ -4,6 +4,8 @@
 //! until the missing packet comes, or until [`MAX_HELD`] packets wait; then the gap is told, so that
 //! it can be filled with silence and time does not shrink.
 
+use crate::RtpHeader;
+
 /// Most packets that wait behind a gap: 60 ms of the usual packets.
 const MAX_HELD: usize = 3;
 /// Longest payload held: 60 ms of G.711.
@@ -14,6 +16,7 @@ const RESYNC: u16 = 50;
 #[derive(Debug, Clone, Copy)]
 struct Held {
     sequence: u16,
+    timestamp: u32,
     length: usize,
     payload: [u8; MAX_PAYLOAD],
 }
@@ -29,20 +32,21 @@ pub struct Receiver {
 /// What comes out.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ordered<'a> {
-    /// The next payload.
-    Audio(&'a [u8]),
+    /// The next payload and its timestamp.
+    Audio(&'a [u8], u32),
     /// This many packets never came.
     Gap(u16),
 }
 
 impl Receiver {
     /// Takes a packet; `deliver` gets what is now in order.
-    pub fn push(&mut self, ssrc: u32, sequence: u16, payload: &[u8], mut deliver: impl FnMut(Ordered<'_>)) {
+    pub fn push(&mut self, header: &RtpHeader, payload: &[u8], mut deliver: impl FnMut(Ordered<'_>)) {
+        let sequence = header.sequence;
         let next = match self.next {
-            Some(next) if self.ssrc == ssrc => next,
+            Some(next) if self.ssrc == header.ssrc => next,
             _ => {
                 self.held.clear();
-                self.ssrc = ssrc;
+                self.ssrc = header.ssrc;
                 sequence
             }
         };
@@ -52,18 +56,23 @@ impl Receiver {
             if next.wrapping_sub(sequence) < RESYNC {
                 return;
             }
-            return self.resync(sequence, payload, deliver);
+            return self.resync(header, payload, deliver);
         }
         if ahead >= RESYNC {
-            return self.resync(sequence, payload, deliver);
+            return self.resync(header, payload, deliver);
         }
         if ahead == 0 {
-            deliver(Ordered::Audio(payload));
+            deliver(Ordered::Audio(payload, header.timestamp));
             self.next = Some(next.wrapping_add(1));
             return self.flush(deliver);
         }
-        self.hold(sequence, payload);
+        if payload.len() > MAX_PAYLOAD {
+            // Too large to be held: the gap is given up at once.
+            deliver(Ordered::Gap(ahead));
+            return self.resync(header, payload, deliver);
+        }
         self.next = Some(next);
+        self.hold(header, payload);
         if self.held.len() >= MAX_HELD {
             let first = self.held[0].sequence;
             deliver(Ordered::Gap(first.wrapping_sub(next)));
@@ -72,22 +81,23 @@ impl Receiver {
         }
     }
 
-    fn resync(&mut self, sequence: u16, payload: &[u8], mut deliver: impl FnMut(Ordered<'_>)) {
+    fn resync(&mut self, header: &RtpHeader, payload: &[u8], mut deliver: impl FnMut(Ordered<'_>)) {
         self.held.clear();
-        deliver(Ordered::Audio(payload));
-        self.next = Some(sequence.wrapping_add(1));
+        deliver(Ordered::Audio(payload, header.timestamp));
+        self.next = Some(header.sequence.wrapping_add(1));
     }
 
-    /// Keeps a packet in its place; copies and oversized payloads are dropped.
-    fn hold(&mut self, sequence: u16, payload: &[u8]) {
+    /// Keeps a packet in its place; copies are dropped.
+    fn hold(&mut self, header: &RtpHeader, payload: &[u8]) {
         let Some(next) = self.next else { return };
-        let rank = |s: u16| s.wrapping_sub(next);
-        let known = self.held.iter().any(|held| held.sequence == sequence);
-        if known || payload.len() > MAX_PAYLOAD {
+        let sequence = header.sequence;
+        if self.held.iter().any(|held| held.sequence == sequence) {
             return;
         }
-        let mut held = Held { sequence, length: payload.len(), payload: [0; MAX_PAYLOAD] };
-        held.payload[..payload.len()].copy_from_slice(payload);
+        let (timestamp, length) = (header.timestamp, payload.len());
+        let mut held = Held { sequence, timestamp, length, payload: [0; MAX_PAYLOAD] };
+        held.payload[..length].copy_from_slice(payload);
+        let rank = |s: u16| s.wrapping_sub(next);
         let at = self.held.partition_point(|other| rank(other.sequence) < rank(sequence));
         self.held.insert(at, held);
     }
@@ -97,7 +107,7 @@ impl Receiver {
             if held.sequence != next {
                 return;
             }
-            deliver(Ordered::Audio(&held.payload[..held.length]));
+            deliver(Ordered::Audio(&held.payload[..held.length], held.timestamp));
             self.next = Some(next.wrapping_add(1));
             self.held.remove(0);
         }
@@ -109,12 +119,19 @@ mod tests {
     use super::*;
 
     fn run(sequences: &[u16]) -> Vec<String> {
+        run_with(sequences, 160)
+    }
+
+    fn run_with(sequences: &[u16], bytes: usize) -> Vec<String> {
         let mut receiver = Receiver::default();
         let mut out = Vec::new();
         for sequence in sequences {
-            receiver.push(1, *sequence, &sequence.to_be_bytes(), |ordered| {
+            let timestamp = u32::from(*sequence) * 160;
+            let header =
+                RtpHeader { marker: false, payload_type: 0, sequence: *sequence, timestamp, ssrc: 1 };
+            receiver.push(&header, &vec![7; bytes], |ordered| {
                 out.push(match ordered {
-                    Ordered::Audio(payload) => u16::from_be_bytes([payload[0], payload[1]]).to_string(),
+                    Ordered::Audio(_, timestamp) => (timestamp / 160).to_string(),
                     Ordered::Gap(count) => format!("gap {count}"),
                 });
             });
@@ -132,6 +149,11 @@ mod tests {
     #[test]
     fn a_lost_packet_is_told_after_three() {
         assert_eq!(run(&[1, 3, 4, 5, 6, 2]), ["1", "gap 1", "3", "4", "5", "6"]);
+    }
+
+    #[test]
+    fn packets_too_long_to_wait_pass_at_once() {
+        assert_eq!(run_with(&[1, 3, 4, 5], 640), ["1", "gap 1", "3", "4", "5"]);
     }
 
     #[test]

@@ -101,9 +101,12 @@ impl Room {
             agent.digit(digit, &mut io);
         }
         let length = self.frame_length;
-        self.receiver.push(header.ssrc, header.sequence, payload, |ordered| match ordered {
-            Ordered::Audio([]) => {}
-            Ordered::Audio(audio) => deliver(&mut **agent, audio, false, &mut io),
+        self.receiver.push(&header, payload, |ordered| match ordered {
+            Ordered::Audio([], _) => {}
+            Ordered::Audio(audio, timestamp) => {
+                io.leg.heard_timestamp = timestamp;
+                deliver(&mut **agent, audio, false, &mut io);
+            }
             Ordered::Gap(count) => {
                 let quiet = [silence(io.leg.codec()); MAX_PAYLOAD];
                 for _ in 0..count {

@@ -273,7 +273,10 @@ impl Worker {
         };
         match kind {
             RTP => self.guarded(key, |room| room.packet(&packet[..length], from, now)),
-            _ => room.leg.rtcp_packet(&packet[..length], from, now),
+            _ => self.guarded(key, |room| {
+                room.leg.rtcp_packet(&packet[..length], from, now);
+                None
+            }),
         }
         true
     }

@@ -158,7 +158,7 @@ fn finish(
     note(format!("agent {}", agent.name));
     let (n, t) = (number.limits, trunk.limits);
     Decision::Route(Box::new(Route {
-        attributes: attributes(call.request, &trunk, display),
+        attributes: attributes(call.request, &trunk, &caller, display),
         caller,
         agent,
         hide_phone_number: n.hide_phone_number.or(t.hide_phone_number).unwrap_or(false),
@@ -210,7 +210,12 @@ fn caller_is_allowed(trunk: &Trunk, caller: &Caller) -> bool {
 /// Longest attribute value handed on, in characters.
 const MAX_ATTRIBUTE: usize = 1024;
 
-fn attributes(request: &Request, trunk: &Trunk, display: Option<String>) -> Vec<(String, String)> {
+fn attributes(
+    request: &Request,
+    trunk: &Trunk,
+    caller: &Caller,
+    display: Option<String>,
+) -> Vec<(String, String)> {
     let mut attributes = Vec::new();
     let mut put = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -223,7 +228,9 @@ fn attributes(request: &Request, trunk: &Trunk, display: Option<String>) -> Vec<
     put("diversion", diverted.map(|step| step.from.uri.user().unwrap_or_default()));
     put("verification", verification(request));
     let identity = request.headers.text(&HeaderName::Identity);
-    put("identity", identity.map(std::borrow::Cow::into_owned));
+    // Its payload names the caller.
+    let shown = *caller != Caller::Anonymous;
+    put("identity", identity.filter(|_| shown).map(std::borrow::Cow::into_owned));
     for (header, attribute) in &trunk.headers_to_attributes {
         let value = request.headers.text(&HeaderName::from_token(header));
         put(attribute, value.map(std::borrow::Cow::into_owned));

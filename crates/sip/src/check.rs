@@ -6,7 +6,7 @@
 use crate::headers::{CSeq, MediaType, Via, max_forwards, option_tags};
 use crate::limits::MAX_VIA;
 use crate::read::Defect;
-use crate::{HeaderName, Headers, Method, NameAddr, Request, Response, Scheme, reply, text};
+use crate::{HeaderName, Headers, Method, NameAddr, Request, Response, Scheme, reply};
 
 /// A refusal: status, phrase, and the fields it must carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,7 +172,7 @@ pub struct Capabilities<'a> {
     pub methods: &'a [Method],
     /// Option tags that may stand in Require.
     pub extensions: &'a [&'a str],
-    /// Media types of bodies that are understood, beside `multipart/mixed`.
+    /// Media types of bodies that are understood.
     pub bodies: &'a [&'a str],
 }
 
@@ -194,7 +194,10 @@ pub fn capabilities(request: &Request, ours: &Capabilities<'_>) -> Result<(), Re
     if !unknown.is_empty() {
         return Err(Rejection::with(420, HeaderName::Unsupported, unknown.join(", ")));
     }
-    body(request, ours)?;
+    // What INFO and MESSAGE carry is the dialog's affair.
+    if !matches!(request.method, Method::Info | Method::Message) {
+        body(request, ours)?;
+    }
     let answers_sdp = matches!(request.method, Method::Invite | Method::Update);
     if answers_sdp && !MediaType::is_acceptable(&request.headers, "application/sdp") {
         return Err(Rejection::new(406, ""));
@@ -220,10 +223,6 @@ fn body(request: &Request, ours: &Capabilities<'_>) -> Result<(), Rejection> {
     match MediaType::of(&request.headers) {
         None => Err(Rejection::new(400, "Missing Content-Type")),
         Some(kind) if ours.bodies.contains(&kind.essence.as_str()) => Ok(()),
-        Some(kind) if kind.essence == "multipart/mixed" => match kind.params.value("boundary") {
-            Some(boundary) if !text::unquote(boundary).is_empty() => Ok(()),
-            _ => Err(Rejection::new(400, "Missing Boundary")),
-        },
         Some(_) => refuse(),
     }
 }

@@ -53,7 +53,7 @@ impl Framer {
     /// Whether a message has begun and not ended, so that its timer runs.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        self.pending.is_some() || !self.buffer.is_empty()
+        self.pending.is_some() || self.buffer.iter().any(|b| !matches!(b, b'\r' | b'\n'))
     }
 
     /// Whether a whole message came since this was last asked: what is partial now began after it.

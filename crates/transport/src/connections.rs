@@ -25,7 +25,7 @@ use crate::{Guard, Received, Sink};
 
 /// Most connections of one stranger.
 const MAX_PER_STRANGER: usize = 8;
-/// Most connections in all; further ones are closed as they come.
+/// Most connections in all, of which strangers may hold half; further ones are closed as they come.
 const MAX_CONNECTIONS: usize = 10_000;
 /// How long one message may take from its first byte to its last.
 const MESSAGE_TIME: Duration = Duration::from_secs(10);
@@ -33,6 +33,8 @@ const MESSAGE_TIME: Duration = Duration::from_secs(10);
 const IDLE_TIME: Duration = Duration::from_secs(600);
 /// How long a handshake or a connect may take.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// How long the end of a connection may take.
+const GOODBYE_TIME: Duration = Duration::from_secs(1);
 /// Messages that wait for a peer that does not read; then the connection is closed.
 const QUEUE: usize = 256;
 /// Bytes read at once.
@@ -47,6 +49,8 @@ pub(crate) struct Connections {
     open: AtomicUsize,
     per_source: DashMap<IpAddr, usize>,
     writers: DashMap<u64, mpsc::Sender<Bytes>>,
+    /// Connections that we opened, by transport and peer, to be used again (RFC 5923).
+    by_remote: DashMap<(u8, SocketAddr), u64>,
 }
 
 impl Connections {
@@ -59,6 +63,7 @@ impl Connections {
             open: AtomicUsize::new(0),
             per_source: DashMap::new(),
             writers: DashMap::new(),
+            by_remote: DashMap::new(),
         }
     }
 
@@ -113,15 +118,15 @@ impl Connections {
 
     /// Takes a place under the caps; it is given back when dropped.
     fn place(self: &Arc<Self>, source: IpAddr) -> Option<Place> {
-        let mut own = self.per_source.entry(source).or_insert(0);
         let stranger = !self.guard.is_peer(source);
-        let full = self.open.load(Ordering::Relaxed) >= MAX_CONNECTIONS;
-        if full || (stranger && *own >= MAX_PER_STRANGER) {
+        let source = subscriber(source);
+        let limit = if stranger { MAX_CONNECTIONS / 2 } else { MAX_CONNECTIONS };
+        let held = self.per_source.get(&source).map_or(0, |held| *held);
+        if self.open.load(Ordering::Relaxed) >= limit || (stranger && held >= MAX_PER_STRANGER) {
             return None;
         }
-        *own += 1;
+        *self.per_source.entry(source).or_insert(0) += 1;
         self.open.fetch_add(1, Ordering::Relaxed);
-        drop(own);
         Some(Place { connections: Arc::clone(self), source })
     }
 
@@ -150,21 +155,34 @@ impl Connections {
     ) -> io::Result<Flow> {
         let stream = timeout(CONNECT_TIME, TcpStream::connect(remote)).await??;
         let flow = self.flow(kind, &stream, remote)?;
-        let this = Arc::clone(self);
-        let (writer, queue) = mpsc::channel(QUEUE);
-        if let Some(connection) = flow.connection {
-            self.writers.insert(connection, writer);
-        }
         if kind != Kind::Tls {
-            tokio::spawn(async move { this.run_with(stream, flow, first, queue).await });
+            self.serve(stream, flow, first);
             return Ok(flow);
         }
         let none = || io::Error::other("no [sip.tls] is configured");
         let connector = self.tls.as_ref().ok_or_else(none)?.connector();
         let name = rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let stream = timeout(CONNECT_TIME, connector.connect(name, stream)).await??;
-        tokio::spawn(async move { this.run_with(stream, flow, first, queue).await });
+        self.serve(stream, flow, first);
         Ok(flow)
+    }
+
+    /// Serves a connection that we opened; messages to the same place go over it.
+    fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self: &Arc<Self>,
+        stream: S,
+        flow: Flow,
+        first: Option<Bytes>,
+    ) {
+        let (writer, queue) = mpsc::channel(QUEUE);
+        let Some(connection) = flow.connection else { return };
+        self.writers.insert(connection, writer);
+        self.by_remote.insert((flow.transport as u8, flow.remote), connection);
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            this.run_with(stream, flow, first, queue).await;
+            this.by_remote.remove_if(&(flow.transport as u8, flow.remote), |_, known| *known == connection);
+        });
     }
 
     /// Sends on a flow's connection; gives the message back where that is gone.
@@ -187,7 +205,7 @@ impl Connections {
         }
     }
 
-    /// Opens a connection and sends.
+    /// Sends over a connection that is open to that place, or opens one.
     pub(crate) async fn open_and_send(
         self: &Arc<Self>,
         kind: Kind,
@@ -195,6 +213,11 @@ impl Connections {
         name: &str,
         payload: Bytes,
     ) -> io::Result<()> {
+        let open = self.by_remote.get(&(kind as u8, remote)).map(|known| *known);
+        let writer = open.and_then(|known| self.writers.get(&known).map(|writer| writer.clone()));
+        if writer.is_some_and(|writer| writer.try_send(payload.clone()).is_ok()) {
+            return Ok(());
+        }
         let bare = name.trim_matches(['[', ']']);
         self.open_with(kind, remote, bare, Some(payload)).await.map(|_| ())
     }
@@ -221,55 +244,69 @@ impl Connections {
         mut queue: mpsc::Receiver<Bytes>,
     ) {
         let (mut reader, mut writer) = tokio::io::split(stream);
-        if let Some(first) = first {
-            // A failure shows when the loop reads.
-            let _ = writer.write_all(&first).await;
+        let alive = match first {
+            Some(first) => put(&mut writer, &first).await,
+            None => true,
+        };
+        if alive {
+            self.exchange(&mut reader, &mut writer, flow, &mut queue).await;
         }
-        let mut framer = Framer::default();
-        let mut buffer = vec![0; READ];
-        let mut message_ends = None;
-        loop {
-            let until = message_ends.unwrap_or_else(|| Instant::now() + IDLE_TIME);
-            tokio::select! {
-                outgoing = queue.recv() => match outgoing {
-                    Some(bytes) => {
-                        let sent = timeout(MESSAGE_TIME, writer.write_all(&bytes)).await;
-                        if !matches!(sent, Ok(Ok(()))) || writer.flush().await.is_err() {
-                            break;
-                        }
-                    }
-                    None => break,
-                },
-                read = timeout_at(until, reader.read(&mut buffer)) => match read {
-                    Ok(Ok(count)) if count > 0 => {
-                        framer.push(&buffer[..count]);
-                        match self.frames(&mut framer, flow) {
-                            Ok(pong) if pong > 0 => {
-                                let pongs = b"\r\n".repeat(pong);
-                                if writer.write_all(&pongs).await.is_err() {
-                                    break;
-                                }
-                            }
-                            Ok(_) => {}
-                            Err(last_words) => {
-                                let _ = timeout(MESSAGE_TIME, writer.write_all(&last_words)).await;
-                                let _ = writer.flush().await;
-                                break;
-                            }
-                        }
-                        let begun = message_ends.filter(|_| !framer.took_message());
-                        message_ends = framer
-                            .is_partial()
-                            .then(|| begun.unwrap_or_else(|| Instant::now() + MESSAGE_TIME));
-                    }
-                    _ => break,
-                },
-            }
-        }
-        let _ = writer.shutdown().await;
         if let Some(connection) = flow.connection {
             self.writers.remove(&connection);
             (self.sink)(Received::ConnectionLost(connection));
+        }
+        // A peer that does not read does not hear this either.
+        let _ = timeout(GOODBYE_TIME, writer.shutdown()).await;
+    }
+
+    /// Reads and writes until either side is done.
+    async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        &self,
+        reader: &mut R,
+        writer: &mut W,
+        flow: Flow,
+        queue: &mut mpsc::Receiver<Bytes>,
+    ) {
+        let mut framer = Framer::default();
+        let mut buffer = vec![0; READ];
+        let mut message_ends = None;
+        let mut idle_ends = Instant::now() + IDLE_TIME;
+        loop {
+            let until = message_ends.map_or(idle_ends, |ends: Instant| ends.min(idle_ends));
+            tokio::select! {
+                outgoing = queue.recv() => {
+                    let Some(bytes) = outgoing else { return };
+                    if !put(writer, &bytes).await {
+                        return;
+                    }
+                    idle_ends = Instant::now() + IDLE_TIME;
+                }
+                read = timeout_at(until, reader.read(&mut buffer)) => {
+                    let Ok(Ok(count @ 1..)) = read else { return };
+                    framer.push(&buffer[..count]);
+                    match self.frames(&mut framer, flow) {
+                        Ok(0) => {}
+                        Ok(pings) => {
+                            if !put(writer, &b"\r\n".repeat(pings)).await {
+                                return;
+                            }
+                        }
+                        Err(last_words) => {
+                            put(writer, &last_words).await;
+                            return;
+                        }
+                    }
+                    let whole = framer.took_message();
+                    // Strangers' keep-alives do not keep a place for ever.
+                    if whole || self.guard.is_peer(flow.remote.ip()) {
+                        idle_ends = Instant::now() + IDLE_TIME;
+                    }
+                    let begun = message_ends.filter(|_| !whole);
+                    message_ends = framer
+                        .is_partial()
+                        .then(|| begun.unwrap_or_else(|| Instant::now() + MESSAGE_TIME));
+                }
+            }
         }
     }
 
@@ -305,6 +342,23 @@ impl Connections {
         let answerable = request.via().is_some() && self.guard.is_peer(flow.remote.ip());
         if answerable { reply::to(request, code, Some("framing")).to_bytes() } else { Bytes::new() }
     }
+}
+
+/// Whom an address counts for: an IPv6 subscriber has a whole /64.
+fn subscriber(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),
+        IpAddr::V4(_) => source,
+    }
+}
+
+/// Writes within the time that a message may take; false where the peer does not read.
+async fn put<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> bool {
+    let written = timeout(MESSAGE_TIME, async {
+        writer.write_all(bytes).await?;
+        writer.flush().await
+    });
+    matches!(written.await, Ok(Ok(())))
 }
 
 /// A place under the caps.

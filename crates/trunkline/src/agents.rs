@@ -1,11 +1,12 @@
 //! Bringing agents into rooms: built-in ones at once, the others by dialling or from the sockets
 //! that they opened themselves.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use tokio::net::TcpStream;
 use trunkline_agent::twilio::TwilioAgent;
@@ -19,14 +20,16 @@ use crate::metrics::Metrics;
 /// Idle sockets kept of one dial-in agent.
 const MAX_IDLE: usize = 4096;
 
+/// Audio files by their path in the tables.
+pub(crate) type Prompts = BTreeMap<String, Prompt>;
+
 /// Reaches agents.
 pub(crate) struct Agents {
     pub(crate) node: String,
     pub(crate) dialer: Dialer,
     pub(crate) pool: Arc<Pool>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Audio files by their path in the tables.
-    prompts: DashMap<String, Prompt>,
+    prompts: ArcSwap<Prompts>,
     idle: DashMap<String, VecDeque<Link>>,
     folder: PathBuf,
 }
@@ -40,23 +43,29 @@ impl Agents {
         folder: PathBuf,
     ) -> Self {
         let node = node.to_owned();
-        Self { node, dialer, pool, metrics, prompts: DashMap::new(), idle: DashMap::new(), folder }
+        Self { node, dialer, pool, metrics, prompts: ArcSwap::default(), idle: DashMap::new(), folder }
     }
 
-    /// Reads the audio files that a table names; a problem a line.
-    pub(crate) fn load_prompts(&self, table: &RouteTable) -> Vec<String> {
+    /// Reads the audio files that a table names.
+    pub(crate) fn read_prompts(&self, table: &RouteTable) -> Result<Prompts, Vec<String>> {
+        let mut prompts = Prompts::new();
         let mut problems = Vec::new();
         for agent in table.agents.values() {
             if let Connect::Builtin(Builtin::Announce(file)) = &agent.connect {
                 match Prompt::load(&self.folder.join(file)) {
                     Ok(prompt) => {
-                        self.prompts.insert(file.clone(), prompt);
+                        prompts.insert(file.clone(), prompt);
                     }
                     Err(error) => problems.push(format!("agent {:?}: {file}: {error}", agent.name)),
                 }
             }
         }
-        problems
+        if problems.is_empty() { Ok(prompts) } else { Err(problems) }
+    }
+
+    /// Plays these files from now on.
+    pub(crate) fn use_prompts(&self, prompts: Prompts) {
+        self.prompts.store(Arc::new(prompts));
     }
 
     /// Brings an agent into a room and tells `done`.
@@ -95,6 +104,7 @@ impl Agents {
         match accept_dial_in(stream, unread) {
             Ok(link) => {
                 let mut idle = self.idle.entry(agent.to_owned()).or_default();
+                idle.retain_mut(Link::is_open);
                 if idle.len() < MAX_IDLE {
                     idle.push_back(link);
                 }
@@ -103,13 +113,22 @@ impl Agents {
         }
     }
 
+    /// Keeps idle sockets alive and forgets those that are gone; false once there is none.
+    pub(crate) fn tend_idle(&self) -> bool {
+        for mut idle in self.idle.iter_mut() {
+            idle.retain_mut(|link| link.ping() && link.is_open());
+        }
+        self.idle.retain(|_, links| !links.is_empty());
+        !self.idle.is_empty()
+    }
+
     fn builtin(&self, builtin: &Builtin) -> Result<Box<dyn Participant>, String> {
         Ok(match builtin {
             Builtin::Echo => Box::new(Echo),
             Builtin::Tone => Box::new(Tone::default()),
             Builtin::Silence => Box::new(Silence),
             Builtin::NotInService => Box::new(Announce::new(Prompt::not_in_service())),
-            Builtin::Announce(file) => match self.prompts.get(file) {
+            Builtin::Announce(file) => match self.prompts.load().get(file) {
                 Some(prompt) => Box::new(Announce::new(prompt.clone())),
                 None => {
                     return Err(format!("{file} could not be read when the tables were loaded"));
@@ -134,7 +153,7 @@ impl Agents {
                     self.join(call, link, request.clone());
                     return Ok(());
                 }
-                Err(error) => problems.push(format!("{url}: {error}")),
+                Err(error) => problems.push(format!("{}: {error}", without_query(url))),
             }
         }
         Err(format!("agent {} cannot be reached: {}", agent.name, problems.join("; ")))
@@ -155,4 +174,9 @@ impl Agents {
         }
         None
     }
+}
+
+/// An address as it may stand in a log: what follows the path is often a token.
+fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
 }

@@ -280,7 +280,7 @@ impl Edges {
             Output::Ended(record) => self.ended(&record),
             Output::Refused { sip_call_id, code, reason, source } => {
                 self.metrics.refused(code);
-                tracing::info!(sip_call_id = %safe(&sip_call_id), code, %source, reason = %safe(&reason), "a call was refused");
+                tracing::info!(sip_call_id = %safe(&sip_call_id), code, %source, reason = %digits_hidden(&safe(&reason), self.log_numbers), "a call was refused");
             }
         }
     }
@@ -299,7 +299,7 @@ impl Edges {
             agent = record.agent.as_deref().unwrap_or("-"),
             code = record.sip_code,
             ended_by = ?record.ended_by,
-            reason = %record.reason,
+            reason = %safe(&record.reason),
             seconds = record.duration_seconds,
             codec = record.codec.unwrap_or("-"),
             received = record.media.packets_received,
@@ -317,4 +317,39 @@ impl Edges {
 /// Text from the wire on one line, without control characters.
 fn safe(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).take(256).collect()
+}
+
+/// Text whose numbers of five digits and more are masked but for the last two, unless `shown`.
+fn digits_hidden(text: &str, shown: bool) -> String {
+    if shown {
+        return text.to_owned();
+    }
+    let mut hidden = String::with_capacity(text.len());
+    for part in text.split_inclusive(|c: char| !(c.is_ascii_digit() || matches!(c, '-' | '.'))) {
+        let digits = part.bytes().filter(u8::is_ascii_digit).count();
+        let mut left = if digits >= 5 { digits - 2 } else { 0 };
+        hidden.extend(part.chars().map(|c| match c.is_ascii_digit() && left > 0 {
+            true => {
+                left -= 1;
+                '*'
+            }
+            false => c,
+        }));
+    }
+    hidden
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_reasons_are_masked() {
+        assert_eq!(
+            digits_hidden("+14155550100 is not in the tables", false),
+            "+*********00 is not in the tables"
+        );
+        assert_eq!(digits_hidden("415-555-0100: 404", false), "***-***-**00: 404");
+        assert_eq!(digits_hidden("911 is a short code", false), "911 is a short code");
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use trunkline_agent::Dialer;
-use trunkline_api::{Backend, CompleteError};
+use trunkline_api::{Backend, CompleteError, same};
 use trunkline_call::{Advertised, CallHandle, Input, Shard, ShardConfig};
 use trunkline_media::{Pool, PoolConfig};
 use trunkline_routing::{Connect, Node, RouteTable};
@@ -42,6 +42,9 @@ pub struct Options {
 /// How long a call waits for its room to close before its record is written without figures.
 const EDGE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often idle dial-in sockets are pinged.
+const TEND_INTERVAL: Duration = Duration::from_secs(10);
+
 /// A running node.
 pub struct Gateway {
     transport: Arc<Transport>,
@@ -55,6 +58,9 @@ struct Control {
     path: Option<PathBuf>,
     /// The node's file as it was when the daemon started.
     node: String,
+    reloading: Mutex<()>,
+    /// The task that tends idle dial-in sockets runs.
+    tending: Arc<AtomicBool>,
     token: Option<String>,
     table: Arc<ArcSwap<RouteTable>>,
     agents: Arc<Agents>,
@@ -87,10 +93,8 @@ impl Gateway {
         let dialer = Dialer::new(None).context("TLS")?;
         let agents = Agents::new(&node.name, dialer, Arc::clone(&pool), Arc::clone(&metrics), folder.clone());
         let agents = Arc::new(agents);
-        let problems = agents.load_prompts(&table.load());
-        if !problems.is_empty() {
-            anyhow::bail!("{}", problems.join("\n"));
-        }
+        let prompts = agents.read_prompts(&table.load());
+        agents.use_prompts(prompts.map_err(|problems| anyhow::anyhow!("{}", problems.join("\n")))?);
         let peers = Arc::clone(&table);
         let guard = Guard::new(GuardLimits::default(), move |source| peers.load().is_peer(source));
         let guard = Arc::new(guard);
@@ -125,6 +129,8 @@ impl Gateway {
         let control = Arc::new(Control {
             path,
             node: format!("{:?}{:?}{:?}", node.sip, node.media, node.api_listen),
+            reloading: Mutex::new(()),
+            tending: Arc::new(AtomicBool::new(false)),
             token: node.api_token.as_ref().map(|token| token.reveal().clone()),
             table,
             agents,
@@ -191,21 +197,25 @@ impl Gateway {
 
 impl Control {
     fn read_again(&self) -> Result<Vec<String>, Vec<String>> {
+        // One at a time, or two could leave the shards and the guard with different tables.
+        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let path =
             self.path.as_ref().ok_or_else(|| vec!["this node has no configuration file".to_owned()])?;
         let loaded = config::read(path)
             .map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
-        let problems = self.agents.load_prompts(&loaded.table);
-        if !problems.is_empty() {
-            return Err(problems);
-        }
+        let prompts = self.agents.read_prompts(&loaded.table)?;
+        // The last step that can fail; what follows cannot, so a reload is whole or nothing.
         if let Some(tls) = &self.tls {
             tls.reload().map_err(|error| vec![error.to_string()])?;
         }
+        self.agents.use_prompts(prompts);
         let mut changes = self.table.load().changes(&loaded.table);
         let node = &loaded.node;
         if format!("{:?}{:?}{:?}", node.sip, node.media, node.api_listen) != self.node {
             changes.push("! [sip], [media] or [api] changed: these take effect at the next start".to_owned());
+        }
+        if node.api_token.as_ref().map(|token| token.reveal()) != self.token.as_ref() {
+            changes.push("! [api] token changed: it takes effect at the next start".to_owned());
         }
         let table = Arc::new(loaded.table);
         self.table.store(Arc::clone(&table));
@@ -241,7 +251,7 @@ impl Backend for Control {
         let (call, secret) =
             self.sids.get(call_sid).map(|entry| entry.clone()).ok_or(CompleteError::NotFound)?;
         let wanted = secret.as_deref().or(self.token.as_deref());
-        if wanted.is_some() && wanted != password {
+        if wanted.is_some_and(|wanted| !password.is_some_and(|shown| same(shown, wanted))) {
             return Err(CompleteError::Unauthorized);
         }
         self.dispatcher.reply(call, Input::HangUp(call));
@@ -250,12 +260,16 @@ impl Backend for Control {
 
     fn may_dial_in(&self, agent: &str, secret: &str) -> bool {
         self.table.load().agents.get(agent).is_some_and(|agent| {
-            agent.connect == Connect::DialIn && agent.secret.as_ref().is_some_and(|s| s.reveal() == secret)
+            agent.connect == Connect::DialIn
+                && agent.secret.as_ref().is_some_and(|s| same(s.reveal(), secret))
         })
     }
 
     fn dial_in(&self, agent: &str, stream: TcpStream, unread: Vec<u8>) {
         self.agents.offer(agent, stream, unread);
+        if !self.tending.swap(true, Ordering::Relaxed) {
+            tokio::spawn(tend(Arc::clone(&self.agents), Arc::clone(&self.tending)));
+        }
     }
 
     fn token(&self) -> Option<&str> {
@@ -283,6 +297,18 @@ async fn serve_api(
         }
     });
     Ok((bound, stop))
+}
+
+/// Tends idle dial-in sockets for as long as there are any.
+async fn tend(agents: Arc<Agents>, tending: Arc<AtomicBool>) {
+    let mut look = tokio::time::interval(TEND_INTERVAL);
+    loop {
+        look.tick().await;
+        if !agents.tend_idle() {
+            tending.store(false, Ordering::Relaxed);
+            return;
+        }
+    }
 }
 
 fn tls(node: &Node, folder: &std::path::Path) -> anyhow::Result<Option<Arc<LiveTls>>> {

@@ -89,6 +89,7 @@ impl Call {
                 local.session_version += 1;
                 self.local = Some(local);
                 let sdp = negotiate::offer(&self.codecs, Direction::SendRecv, &local);
+                self.last_sdp.clone_from(&sdp);
                 return self.leg.accept_offer(cx, &sdp);
             }
             OfferIn::Given(body) => body,
@@ -100,11 +101,13 @@ impl Call {
         match chosen {
             Ok((offer, selection)) => {
                 // The version rises only when our description changes (RFC 3264 §8).
-                if negotiate::answer(&offer, &selection, &local) != self.last_answer(&offer, &local) {
+                let mut sdp = negotiate::answer(&offer, &selection, &local);
+                if sdp != self.last_sdp {
                     local.session_version += 1;
                     self.local = Some(local);
+                    sdp = negotiate::answer(&offer, &selection, &local);
                 }
-                let sdp = negotiate::answer(&offer, &selection, &local);
+                self.last_sdp.clone_from(&sdp);
                 out.push_back(Output::UpdateMedia(self.handle, self.spec(&selection)));
                 self.selection = Some(selection);
                 self.offer = Some(offer);
@@ -112,14 +115,6 @@ impl Call {
             }
             // What was agreed on before stays in force (RFC 6141).
             Err(_) => self.leg.refuse_offer(cx, 488),
-        }
-    }
-
-    /// What we would say if nothing had changed since the last selection.
-    fn last_answer(&self, offer: &Description, local: &trunkline_sdp::LocalMedia) -> String {
-        match &self.selection {
-            Some(selection) => negotiate::answer(offer, selection, local),
-            None => String::new(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trunkline_routing::{Agent, Caller, Connect, Number, Route, RouteTable, Trunk};
 use trunkline_sdp::{Description, LocalMedia, negotiate};
-use trunkline_signalling::dialog::Cx;
+use trunkline_signalling::dialog::{Cx, Ended};
 use trunkline_sip::Request;
 
 use super::{Call, Phase, caller_text};
@@ -30,9 +30,9 @@ pub(crate) fn announcement_route(request: &Request, number: Arc<Number>, trunk: 
 impl Call {
     /// Rings at once and asks for the room and the agent.
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
-        // The leg may have refused the INVITE already (422).
+        // The leg may have refused the INVITE already: a session interval that is too short.
         let Some(invite) = self.leg.invite() else {
-            return self.drain_events(cx, out);
+            return self.leg_ended(cx.now, Ended::Rejected(422), out);
         };
         let body = invite.has_body_of("application/sdp").then(|| invite.body.clone());
         self.leg.ring(cx, 100, None);
@@ -127,6 +127,7 @@ impl Call {
             (Some(offer), Some(selection)) => negotiate::answer(offer, selection, &local),
             _ => negotiate::offer(&self.codecs, trunkline_sdp::Direction::SendRecv, &local),
         };
+        self.last_sdp.clone_from(&sdp);
         let early = self.announce && self.offer.is_some();
         if early {
             self.phase = Phase::Announcing;
@@ -156,7 +157,8 @@ impl Call {
         ];
         let more = self.route.number.metadata.iter().chain(&self.route.attributes);
         for (name, value) in more {
-            let hidden = self.route.hide_phone_number && name == "caller_name";
+            let tells = matches!(name.as_str(), "caller_name" | "identity" | "diversion");
+            let hidden = self.route.hide_phone_number && tells;
             if !hidden && !parameters.iter().any(|(known, _)| known == name) {
                 parameters.push((name.clone(), value.clone()));
             }

@@ -71,7 +71,11 @@ impl Call {
         cx.events.clear();
         self.ending = None;
         self.phase = Phase::Talking;
-        self.fail(cx, out, 500, EndedBy::Gateway, "internal error");
+        if self.answered.is_none() {
+            self.sip_code = 500;
+        }
+        self.close(cx.now, EndedBy::Gateway, "internal error", out);
+        self.leg.abandon(cx, 500);
         self.write_record(cx.now, out);
     }
 

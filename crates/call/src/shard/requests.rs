@@ -5,7 +5,8 @@ use trunkline_routing::{Decision, InboundCall, UnknownPeers, decide};
 use trunkline_signalling::dialog::{Cx, Leg};
 use trunkline_signalling::{Now, ServerId};
 use trunkline_sip::check::{self, Capabilities, Rejection};
-use trunkline_sip::{Flow, HeaderName, Message, Method, Request, reply};
+use trunkline_sip::limits::MAX_VIA;
+use trunkline_sip::{Flow, HeaderName, Message, Method, Request, Response, reply};
 
 use super::Shard;
 use crate::call::Call;
@@ -60,8 +61,11 @@ impl Shard {
             if let Err(rejection) = check::request(request) {
                 return self.refuse_malformed(request, flow, &rejection);
             }
-            let known = request.to().is_some_and(|to| to.tag().is_some())
-                || matches!(request.method, Method::Ack | Method::Cancel);
+            let known = match request.method {
+                Method::Ack => true,
+                Method::Cancel => self.transactions.knows_invite_of(request),
+                _ => self.transactions.knows(request) || self.in_dialog_of(request).is_some(),
+            };
             if !known && !self.table.is_peer(flow.remote.ip()) {
                 match self.config.unknown_peers {
                     UnknownPeers::Drop => {}
@@ -89,6 +93,19 @@ impl Shard {
         self.dialogs.get(&format!("{call_id}|{tag}")).copied()
     }
 
+    /// The call whose dialog a request belongs to, by both tags.
+    fn in_dialog_of(&self, request: &Request) -> Option<CallHandle> {
+        let owns = |handle: &CallHandle| self.calls.get(handle).is_some_and(|call| call.owns(request));
+        self.dialog_of(request).filter(owns)
+    }
+
+    /// The call whose dialog a response to a request of ours belongs to.
+    pub(super) fn dialog_of_response(&self, response: &Response) -> Option<CallHandle> {
+        let call_id = String::from_utf8_lossy(response.call_id()?).into_owned();
+        let tag = response.from()?.tag()?.to_owned();
+        self.dialogs.get(&format!("{call_id}|{tag}")).copied()
+    }
+
     /// A request that opened a transaction.
     pub(super) fn request(&mut self, tx: ServerId, request: Request, flow: Flow, now: Now) {
         if let Err(rejection) = check::capabilities(&request, &CAPABILITIES) {
@@ -98,10 +115,7 @@ impl Shard {
         }
         let in_dialog = request.to().is_some_and(|to| to.tag().is_some());
         if in_dialog {
-            let call = self
-                .dialog_of(&request)
-                .filter(|handle| self.calls.get(handle).is_some_and(|call| call.owns(&request)));
-            let Some(handle) = call else {
+            let Some(handle) = self.in_dialog_of(&request) else {
                 return self.answer(tx, &request, 481, now);
             };
             self.with_call(handle, now, |call, cx, out| {
@@ -182,7 +196,8 @@ impl Shard {
 fn record_source(request: &mut Request, flow: Flow) {
     let Some(mut via) = request.via() else { return };
     via.record_source(flow.remote);
-    let mut rest: Vec<String> = request.headers.elements(&HeaderName::Via).skip(1).collect();
+    // One more than may be, so that the check still sees too many.
+    let mut rest: Vec<String> = request.headers.elements(&HeaderName::Via).skip(1).take(MAX_VIA).collect();
     rest.insert(0, via.to_string());
     request.headers.remove(&HeaderName::Via);
     for value in rest.into_iter().rev() {

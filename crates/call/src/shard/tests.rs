@@ -301,6 +301,10 @@ fn session_timers_are_taken_refused_and_run_out() {
         bench.receive(invite("s", "+14155550100", "Supported: timer\r\nSession-Expires: 60\r\n").as_bytes());
     assert_eq!(short.codes(), [422]);
     assert_eq!(short.responses[0].headers.text(&trunkline_sip::HeaderName::MinSe).as_deref(), Some("90"));
+    let room = short.call();
+    bench.input(Input::RoomClosed(room, MediaStats::default()));
+    bench.pass(Duration::from_secs(64));
+    assert!(bench.shard.is_idle());
     let call = bench
         .receive(
             invite("a", "+14155550100", "Supported: timer\r\nSession-Expires: 120;refresher=uac\r\n")
@@ -344,6 +348,73 @@ fn answers_go_where_the_via_and_rport_say() {
     assert_eq!(said.targets[0].to_string(), "192.0.2.30:7000");
     let via = said.responses[0].via().expect("via").to_string();
     assert!(via.contains("rport=7000") && via.contains("received=192.0.2.30"), "{via}");
+}
+
+#[test]
+fn a_stranger_opens_no_transaction_by_writing_a_tag() {
+    let mut bench = Bench::new();
+    for method in ["INVITE", "BYE", "OPTIONS", "CANCEL", "UPDATE"] {
+        let text = in_dialog("x", method, 1, "guessed", "", "");
+        assert!(bench.receive_from(text.as_bytes(), "203.0.113.9:5060").codes().is_empty(), "{method}");
+    }
+    assert!(bench.shard.is_idle());
+}
+
+#[test]
+fn a_datagram_full_of_vias_is_refused_and_answered_to_its_source_only() {
+    let mut bench = Bench::new();
+    let bomb = "v: SIP/2.0/UDP h;branch=x".to_owned() + &",a".repeat(4000);
+    let text = invite("a", "+14155550100", &format!("{bomb}\r\n").repeat(7));
+    assert_eq!(bench.receive(text.as_bytes()).codes(), [400]);
+    let lie = invite("b", "+14155550100", "").replace(";branch", ";received=10.0.0.5;branch");
+    let said = bench.receive_from(lie.as_bytes(), "192.0.2.20:5062");
+    assert_eq!(
+        said.responses[0].via().and_then(|via| via.received()),
+        Some(std::net::IpAddr::from([192, 0, 2, 20]))
+    );
+}
+
+#[test]
+fn a_line_that_the_peer_adds_raises_the_version() {
+    let mut bench = Bench::new();
+    let (_, tag) = bench.talk("a", "+14155550100");
+    let kind = "Content-Type: application/sdp\r\n";
+    let more = in_dialog("a", "INVITE", 2, &tag, kind, &format!("{SDP}m=video 5000 RTP/AVP 31\r\n"));
+    let body = String::from_utf8_lossy(&bench.receive(more.as_bytes()).responses[0].body).into_owned();
+    assert!(body.contains(" 2 IN IP4") && body.contains("m=video 0"), "{body}");
+}
+
+#[test]
+fn a_prack_that_comes_behind_the_answer_is_taken() {
+    let mut bench = Bench::new();
+    let said = bench.receive(invite("a", "+14155550100", "Require: 100rel\r\n").as_bytes());
+    let call = said.call();
+    let rseq = said.responses[1].headers.text(&trunkline_sip::HeaderName::RSeq).expect("RSeq").into_owned();
+    bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    let said = bench.input(Input::AgentConnected(call, Ok(())));
+    let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");
+    let prack = in_dialog("a", "PRACK", 2, &tag, &format!("RAck: {rseq} 1 INVITE\r\n"), "");
+    assert_eq!(bench.receive(prack.as_bytes()).codes(), [200]);
+}
+
+#[test]
+fn a_refresh_that_is_refused_is_tried_again_with_patience() {
+    let mut bench = Bench::new();
+    let fields = "Session-Expires: 200\r\nAllow: INVITE, UPDATE\r\n";
+    let call = bench.receive(invite("a", "+14155550100", fields).as_bytes()).call();
+    bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    let said = bench.input(Input::AgentConnected(call, Ok(())));
+    let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");
+    bench.receive(in_dialog("a", "ACK", 1, &tag, "", "").as_bytes());
+    let refresh = bench.pass(Duration::from_secs(101)).requests.remove(0);
+    assert_eq!(refresh.method.as_str(), "UPDATE");
+    let refuse = |request: &trunkline_sip::Request| trunkline_sip::reply::to(request, 491, None).to_bytes();
+    assert!(bench.receive(&refuse(&refresh)).requests.is_empty(), "not at once");
+    assert!(bench.pass(Duration::from_secs(2)).requests.is_empty());
+    let again = bench.pass(Duration::from_secs(2)).requests;
+    let numbers: std::collections::BTreeSet<_> =
+        again.iter().filter_map(|r| r.cseq()).map(|c| c.number).collect();
+    assert_eq!(numbers.len(), 1, "one refresh, sent again as its transaction asks");
 }
 
 /// RFC 4475 and RFC 5118: what a gateway without a registrar does with each message.

@@ -334,6 +334,15 @@ impl Leg {
         self.state = State::Leaving { bye };
     }
 
+    /// Ends the dialog at once, whatever it waits for: its call is gone.
+    pub fn abandon(&mut self, cx: &mut Cx<'_>, code: u16) {
+        self.unacked = None;
+        if let Some(pending) = self.offer.take() {
+            pending.refuse(cx, code, &self.dialog.local_tag);
+        }
+        self.hang_up(cx, code);
+    }
+
     pub(super) fn end(&mut self, cx: &mut Cx<'_>, why: Ended) {
         if !matches!(self.state, State::Ended) {
             self.state = State::Ended;
@@ -347,7 +356,8 @@ impl Leg {
         respond(cx, tx, request, 200, "");
         if let State::Incoming { tx, invite } = &self.state {
             // A BYE in an early dialog also ends its INVITE (RFC 3261 §15.1.2).
-            respond(cx, *tx, invite, 487, "");
+            let response = reply::to(invite, 487, Some(&self.dialog.local_tag));
+            cx.transactions.respond(*tx, &response, cx.now.mono);
         }
         if let Some(pending) = self.offer.take() {
             pending.refuse(cx, 487, &self.dialog.local_tag);

@@ -1,6 +1,8 @@
 //! Offers inside a dialog: re-INVITE and UPDATE from the peer (RFC 3261 §14.2, RFC 3311), and our
 //! own refreshes (RFC 4028 §7).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use trunkline_sip::{HeaderName, Method, Request, Response, reply};
 
@@ -14,6 +16,8 @@ use crate::ServerId;
 pub(super) struct PendingOffer {
     tx: ServerId,
     request: Box<Request>,
+    /// The session timer that it asks for, in force once it is accepted.
+    timer: Option<SessionTimer>,
 }
 
 impl PendingOffer {
@@ -28,7 +32,7 @@ impl Leg {
     pub(super) fn peer_offer(&mut self, cx: &mut Cx<'_>, tx: ServerId, request: Request) {
         let is_update = request.method == Method::Update;
         let early = matches!(self.state, State::Incoming { .. } | State::Calling { .. });
-        let has_offer = !request.body.is_empty();
+        let has_offer = request.has_body_of("application/sdp");
         // Two offers at once: ours is open (491), or the peer's own is not settled (500).
         if self.refresh.is_some() {
             return respond(cx, tx, &request, 491, "");
@@ -38,17 +42,16 @@ impl Leg {
             response.headers.push(HeaderName::RetryAfter, (cx.tokens.number() % 10).to_string());
             return cx.transactions.respond(tx, &response, cx.now.mono);
         }
-        match SessionTimer::of_request(&request.headers, cx.now.mono) {
-            Ok(timer) => self.timer = timer,
+        let timer = match SessionTimer::of_request(&request.headers, cx.now.mono) {
+            Ok(timer) => timer,
             Err(min_se) => {
                 let mut response = reply::to(&request, 422, None);
                 response.headers.push(HeaderName::MinSe, min_se.to_string());
                 return cx.transactions.respond(tx, &response, cx.now.mono);
             }
-        }
-        self.dialog.refresh_target(request.contact());
+        };
         let body = request.body.clone();
-        let pending = PendingOffer { tx, request: Box::new(request) };
+        let pending = PendingOffer { tx, request: Box::new(request), timer };
         if is_update && !has_offer {
             return self.settle(cx, &pending, None);
         }
@@ -72,6 +75,8 @@ impl Leg {
     }
 
     fn settle(&mut self, cx: &mut Cx<'_>, pending: &PendingOffer, sdp: Option<&str>) {
+        self.dialog.refresh_target(pending.request.contact());
+        self.timer = pending.timer;
         let mut response = reply::to(&pending.request, 200, None);
         self.put_dialog_fields(&mut response);
         if let Some(timer) = &self.timer {
@@ -108,6 +113,23 @@ impl Leg {
         self.refresh = Some(cx.transactions.request(request, self.dialog.target(), cx.now.mono));
     }
 
+    /// A refusal leaves the dialog as it is; the refresh is tried again, at last the timer decides.
+    fn refresh_refused(&mut self, cx: &mut Cx<'_>, code: u16, response: &Response) {
+        let Some(timer) = &mut self.timer else { return };
+        if code == 422 && !timer.raised {
+            timer.raised = true;
+            timer.interval = timer.interval.max(super::session_timer::min_se(&response.headers));
+            return self.send_refresh(cx);
+        }
+        if matches!(code, 405 | 501) {
+            self.peer_updates = false;
+        }
+        // RFC 3261 §14.1: who owns the Call-ID waits 2.1 to 4 s after a 491, the other side less; the
+        // longer wait suits both and every other refusal.
+        let wait = Duration::from_millis(2100 + cx.tokens.number() % 1900);
+        timer.retry = Some(cx.now.mono + wait);
+    }
+
     pub(super) fn refresh_response(&mut self, cx: &mut Cx<'_>, response: &Response) {
         let code = response.code();
         if code < 200 {
@@ -127,14 +149,7 @@ impl Leg {
             }
             // The dialog is gone at the peer (RFC 4028 §7.4, RFC 5057).
             408 | 481 => self.leave(cx, Ended::Lost),
-            422 => {
-                if let Some(timer) = &mut self.timer {
-                    timer.interval = super::session_timer::min_se(&response.headers);
-                    self.send_refresh(cx);
-                }
-            }
-            // Any other refusal leaves the dialog as it is; the timer decides.
-            _ => {}
+            _ => self.refresh_refused(cx, code, response),
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Reliable {
     invite_cseq: u32,
     pending: Option<Pending>,
     waiting: VecDeque<Response>,
+    /// The INVITE has its final response: nothing is sent again, a PRACK under way is still taken.
+    stopped: bool,
 }
 
 /// Most provisional responses that wait behind one without its PRACK; later ones are dropped.
@@ -42,7 +44,7 @@ pub(super) enum Due {
 impl Reliable {
     /// `first` is the first RSeq, 1 to 2^31 - 1.
     pub(super) const fn new(first: u32, invite_cseq: u32) -> Self {
-        Self { next_rseq: first, invite_cseq, pending: None, waiting: VecDeque::new() }
+        Self { next_rseq: first, invite_cseq, pending: None, waiting: VecDeque::new(), stopped: false }
     }
 
     /// Prepares a response; `None` where it must wait for the PRACK of the one before.
@@ -97,12 +99,18 @@ impl Reliable {
         self.pending.as_ref().is_some_and(|pending| pending.has_offer_or_answer)
     }
 
+    /// The INVITE got its final response.
+    pub(super) fn stop(&mut self) {
+        self.waiting.clear();
+        self.stopped = true;
+    }
+
     pub(super) fn deadline(&self) -> Option<Mono> {
-        self.pending.as_ref().map(|pending| pending.resend.min(pending.until))
+        self.pending.as_ref().filter(|_| !self.stopped).map(|pending| pending.resend.min(pending.until))
     }
 
     pub(super) fn timeout(&mut self, now: Mono) -> Due {
-        let Some(pending) = &mut self.pending else {
+        let Some(pending) = self.pending.as_mut().filter(|_| !self.stopped) else {
             return Due::Nothing;
         };
         if pending.until <= now {

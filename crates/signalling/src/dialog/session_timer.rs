@@ -17,6 +17,10 @@ pub(super) struct SessionTimer {
     /// Whether we refresh.
     pub(super) ours: bool,
     started: Mono,
+    /// When a refresh that was refused is tried again.
+    pub(super) retry: Option<Mono>,
+    /// A 422 has raised the interval; a second one is not followed.
+    pub(super) raised: bool,
 }
 
 /// What a due session timer asks for.
@@ -29,7 +33,7 @@ pub(super) enum Due {
 
 impl SessionTimer {
     pub(super) const fn new(interval: u32, ours: bool, now: Mono) -> Self {
-        Self { interval, ours, started: now }
+        Self { interval, ours, started: now, retry: None, raised: false }
     }
 
     /// The timer that a request asks us for: `Err` with Min-SE where it is too short (422).
@@ -71,13 +75,17 @@ impl SessionTimer {
     /// A refresh went through.
     pub(super) const fn restart(&mut self, now: Mono) {
         self.started = now;
+        self.retry = None;
+        self.raised = false;
     }
 
     pub(super) fn deadline(&self) -> Mono {
-        match self.ours {
-            true => self.started + Duration::from_secs(u64::from(self.interval) / 2),
-            false => self.started + self.grace(),
+        let end = self.started + self.grace();
+        if !self.ours {
+            return end;
         }
+        let half = self.started + Duration::from_secs(u64::from(self.interval) / 2);
+        self.retry.unwrap_or(half).min(end)
     }
 
     pub(super) fn timeout(&self, now: Mono) -> Due {

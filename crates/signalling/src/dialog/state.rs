@@ -206,12 +206,15 @@ impl Dialog {
         let next = next.or_else(|| Uri::parse(&self.remote_target).ok());
         let hop = next.as_ref().and_then(hop_of);
         if self.flow.transport != Transport::Udp {
-            return Target::Flow { flow: self.flow, fallback: hop };
+            // Never by a lesser transport than the dialog has.
+            let fallback = hop.map(|hop| Hop { transport: Some(self.flow.transport), ..hop });
+            return Target::Flow { flow: self.flow, fallback };
         }
         let mut flow = self.flow;
         if let Some(Hop { host: trunkline_sip::Host::IpAddr(ip), port, .. }) = &hop {
             let same = *ip == flow.remote.ip();
-            let believable = is_public(*ip) || !is_public(flow.remote.ip());
+            let same_family = ip.is_ipv4() == flow.remote.is_ipv4();
+            let believable = same_family && (is_public(*ip) || !is_public(flow.remote.ip()));
             if !same && believable {
                 flow.remote = std::net::SocketAddr::new(*ip, port.unwrap_or(5060));
             }
@@ -234,10 +237,16 @@ fn hop_of(uri: &Uri) -> Option<Hop> {
 fn is_public(address: std::net::IpAddr) -> bool {
     match address {
         std::net::IpAddr::V4(v4) => {
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified())
+            let shared = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
+            let special = v4.is_loopback() || v4.is_link_local() || v4.is_unspecified();
+            !(shared || special || v4.is_private() || v4.is_multicast() || v4.is_broadcast())
         }
         std::net::IpAddr::V6(v6) => {
-            !(v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local())
+            !(v6.is_multicast()
+                || v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local())
         }
     }
 }

@@ -75,12 +75,14 @@ impl Leg {
     /// one of another branch of a fork is not ours to keep (RFC 3261 §13.2.2.4).
     pub fn handle_stray_ok(&mut self, cx: &mut Cx<'_>, response: &Response) {
         let tag = response.to().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default();
+        let number = response.cseq().map_or(self.invite_cseq, |cseq| cseq.number);
         if tag == self.dialog.remote_tag {
-            return self.send_ack(cx);
+            let ack = self.dialog.ack(number, cx.tokens);
+            return cx.transactions.send(ack.to_bytes(), self.dialog.target());
         }
         let mut other = self.dialog.clone();
         other.take_response(response);
-        let ack = other.ack(self.invite_cseq, cx.tokens);
+        let ack = other.ack(number, cx.tokens);
         cx.transactions.send(ack.to_bytes(), other.target());
         let bye = other.request(Method::Bye, cx.tokens);
         cx.transactions.request(bye, other.target(), cx.now.mono);

@@ -87,7 +87,9 @@ impl Leg {
         }
         put_sdp(&mut response, sdp);
         self.local_sdp = sdp.to_owned();
-        self.reliable = None;
+        if let Some(reliable) = &mut self.reliable {
+            reliable.stop();
+        }
         self.send_ok(cx, tx, &invite, &response);
     }
 
@@ -171,7 +173,7 @@ impl Leg {
         let cseq = invite.cseq().map_or(1, |cseq| cseq.number);
         let (timers, now) = (*cx.transactions.timers(), cx.now.mono);
         cx.transactions.respond(tx, response, now);
-        let wants_answer = invite.body.is_empty();
+        let wants_answer = !invite.has_body_of("application/sdp");
         let bytes = response.to_bytes();
         self.unacked = Some(Unacked::new(cseq, wants_answer, bytes, target, &timers, now));
     }

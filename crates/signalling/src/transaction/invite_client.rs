@@ -16,22 +16,17 @@ use crate::time::{Mono, Timers};
 #[derive(Debug)]
 enum State {
     /// Timers A (on unreliable transports) and B run.
-    Calling {
-        resend: Option<(Mono, Duration)>,
-        until: Mono,
-    },
-    Proceeding,
+    Calling { resend: Option<(Mono, Duration)>, until: Mono },
+    /// A provisional response came; ended after [`PROCEEDING`], by when a proxy's timer C would have.
+    Proceeding { until: Mono },
     /// Timer D runs; the ACK answers every further copy of the response.
-    Completed {
-        ack: Bytes,
-        until: Mono,
-    },
+    Completed { ack: Bytes, until: Mono },
     /// Timer M runs.
-    Accepted {
-        until: Mono,
-    },
+    Accepted { until: Mono },
 }
 
+/// Longer than the 3 minutes of a proxy's timer C (RFC 3261 §16.6).
+const PROCEEDING: Duration = Duration::from_secs(200);
 /// Timer D on unreliable transports: at least 32 s (RFC 3261 Table 4).
 const TIMER_D: Duration = Duration::from_secs(32);
 
@@ -66,16 +61,16 @@ impl InviteClient {
         out: &mut Vec<Action>,
     ) {
         match (&self.state, code) {
-            (State::Calling { .. } | State::Proceeding, 100..=199) => {
-                self.state = State::Proceeding;
+            (State::Calling { .. } | State::Proceeding { .. }, 100..=199) => {
+                self.state = State::Proceeding { until: now + PROCEEDING };
                 out.push(Action::Pass);
             }
-            (State::Calling { .. } | State::Proceeding, 200..=299) => {
+            (State::Calling { .. } | State::Proceeding { .. }, 200..=299) => {
                 self.state = State::Accepted { until: now + timers.transaction_timeout() };
                 out.push(Action::Pass);
             }
             (State::Accepted { .. }, 200..=299) => out.push(Action::Pass),
-            (State::Calling { .. } | State::Proceeding, _) => {
+            (State::Calling { .. } | State::Proceeding { .. }, _) => {
                 let ack = ack();
                 out.extend([Action::Send(ack.clone()), Action::Pass]);
                 match self.reliable {
@@ -91,14 +86,15 @@ impl InviteClient {
     pub(super) fn deadline(&self) -> Option<Mono> {
         match &self.state {
             State::Calling { resend, until } => Some(resend.map_or(*until, |(at, _)| at.min(*until))),
-            State::Proceeding => None,
-            State::Completed { until, .. } | State::Accepted { until } => Some(*until),
+            State::Proceeding { until } | State::Completed { until, .. } | State::Accepted { until } => {
+                Some(*until)
+            }
         }
     }
 
     pub(super) fn timeout(&mut self, now: Mono, out: &mut Vec<Action>) {
         match &mut self.state {
-            State::Calling { until, .. } if *until <= now => {
+            State::Calling { until, .. } | State::Proceeding { until } if *until <= now => {
                 out.extend([Action::TimedOut, Action::Terminate]);
             }
             State::Calling { resend: Some((at, interval)), .. } if *at <= now => {
@@ -109,7 +105,10 @@ impl InviteClient {
             State::Completed { until, .. } | State::Accepted { until } if *until <= now => {
                 out.push(Action::Terminate);
             }
-            State::Calling { .. } | State::Proceeding | State::Completed { .. } | State::Accepted { .. } => {}
+            State::Calling { .. }
+            | State::Proceeding { .. }
+            | State::Completed { .. }
+            | State::Accepted { .. } => {}
         }
     }
 }

@@ -11,12 +11,16 @@ pub(super) fn server(request: &Request, method: &Method) -> Option<String> {
         let branch = via.branch().unwrap_or("");
         return Some(format!("{branch}|{sent_by}:{port}|{method}"));
     }
-    // RFC 2543 peers: Request-URI, From tag, Call-ID, CSeq number and the topmost Via. The To tag
+    // RFC 2543 peers: Request-URI, From tag, Call-ID, CSeq number and the topmost Via's sent-by. The To tag
     // is left out, since the ACK of a final response carries the one that we added.
     let from = request.from()?;
     let call_id = String::from_utf8_lossy(request.call_id()?).into_owned();
     let number = request.cseq()?.number;
-    Some(format!("2543|{}|{}|{call_id}|{number}|{via}|{method}", request.target, from.tag().unwrap_or(""),))
+    Some(format!(
+        "2543|{}|{}|{call_id}|{number}|{sent_by}:{port}|{method}",
+        request.target,
+        from.tag().unwrap_or(""),
+    ))
 }
 
 /// What two requests share that are one, forked on the way to us (RFC 3261 §8.2.2.2).

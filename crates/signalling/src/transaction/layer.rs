@@ -148,6 +148,12 @@ impl Transactions {
         key::server(request, &request.method).is_some_and(|key| self.server_keys.contains_key(&key))
     }
 
+    /// Whether the INVITE that a CANCEL names is known.
+    #[must_use]
+    pub fn knows_invite_of(&self, cancel: &Request) -> bool {
+        key::server(cancel, &Method::Invite).is_some_and(|key| self.server_keys.contains_key(&key))
+    }
+
     /// Where the responses of a server transaction go, and the flow its request came by.
     #[must_use]
     pub fn path(&self, id: ServerId) -> Option<(&Target, Flow)> {

@@ -16,8 +16,10 @@ impl CSeq {
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let mut words = value.split_ascii_whitespace();
-        let number = text::number(words.next()?.trim_start_matches('0').trim())
-            .or_else(|| value.trim_start().starts_with('0').then_some(0))?;
+        let word = words.next()?;
+        let digits = word.trim_start_matches('0');
+        let zero = digits.is_empty() && !word.is_empty();
+        let number = if zero { 0 } else { text::number(digits)? };
         let method = words.next().filter(|word| text::is_token(word))?;
         let valid = number < 1 << 31 && words.next().is_none();
         valid.then(|| Self { number, method: Method::from_token(method) })

@@ -41,6 +41,8 @@ fn cseq_is_below_two_to_the_31() {
     assert_eq!(CSeq::parse("2147483648 INVITE"), None);
     assert_eq!(CSeq::parse("36893488147419103232 REGISTER"), None);
     assert_eq!(CSeq::parse("1 INVITE x"), None);
+    assert_eq!(CSeq::parse("099999999999 INVITE"), None);
+    assert_eq!(CSeq::parse("0x INVITE"), None);
     assert_eq!(CSeq::parse("-1 INVITE"), None);
 }
 

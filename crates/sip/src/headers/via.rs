@@ -75,7 +75,8 @@ impl Via {
     pub fn record_source(&mut self, source: std::net::SocketAddr) {
         let asked = self.params.has("rport");
         let differs = self.sent_by.host != Host::IpAddr(source.ip());
-        if asked || differs {
+        // One that came with the request is not believed.
+        if asked || differs || self.params.has("received") {
             self.params.set("received", Some(&source.ip().to_string()));
         }
         if asked {
