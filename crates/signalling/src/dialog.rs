@@ -13,7 +13,7 @@ mod uac;
 mod uas;
 mod unacked;
 
-pub use leg::{Answered, Cx, Ended, InDialogPolicy, Leg, LegEvent, OfferIn};
+pub use leg::{Answered, Cx, Ended, InDialogPolicy, Leg, LegEvent, METHODS, OfferIn};
 pub use state::{Dialog, LocalAddress};
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod phone;
 mod serve;
 mod tables;
 
+use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -168,7 +169,10 @@ fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
 /// SRTP keys among it.
 fn init_log(json: bool, level: &str) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(format!("{level},webrtc_sdp=error"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for eyes, not for files.
+    let colours = std::io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match json {
         true => builder.json().flatten_event(true).init(),
         false => builder.with_target(false).init(),

@@ -2,7 +2,7 @@
 //! and what becomes a call.
 
 use trunkline_routing::{Decision, InboundCall, UnknownPeers, decide};
-use trunkline_signalling::dialog::{Cx, Leg};
+use trunkline_signalling::dialog::{Cx, Leg, METHODS};
 use trunkline_signalling::{Now, ServerId};
 use trunkline_sip::check::{self, Capabilities, Rejection};
 use trunkline_sip::limits::MAX_VIA;
@@ -13,21 +13,8 @@ use crate::call::Call;
 use crate::{CallHandle, Output};
 
 /// What we can do, for Allow, Unsupported and Accept.
-const CAPABILITIES: Capabilities<'static> = Capabilities {
-    methods: &[
-        Method::Invite,
-        Method::Ack,
-        Method::Cancel,
-        Method::Bye,
-        Method::Options,
-        Method::Update,
-        Method::Prack,
-        Method::Info,
-        Method::Message,
-    ],
-    extensions: &["100rel", "timer"],
-    bodies: &["application/sdp"],
-};
+const CAPABILITIES: Capabilities<'static> =
+    Capabilities { methods: METHODS, extensions: &["100rel", "timer"], bodies: &["application/sdp"] };
 
 impl Shard {
     /// Whether a message would begin a call: an INVITE outside any dialog whose transaction is not

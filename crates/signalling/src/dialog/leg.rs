@@ -141,7 +141,7 @@ pub struct Leg {
 }
 
 /// Methods that we serve, for Allow.
-pub(super) const METHODS: &[Method] = &[
+pub const METHODS: &[Method] = &[
     Method::Invite,
     Method::Ack,
     Method::Cancel,
