@@ -31,9 +31,13 @@ fn agent(act: impl FnOnce(&mut WebSocket<TcpStream>, &Value) + Send + 'static) -
 }
 
 fn next(socket: &mut WebSocket<TcpStream>) -> Value {
-    match socket.read() {
-        Ok(Message::Text(text)) => serde_json::from_str(&text).expect("JSON"),
-        other => panic!("no text: {other:?}"),
+    loop {
+        match socket.read() {
+            Ok(Message::Text(text)) => return serde_json::from_str(&text).expect("JSON"),
+            // Idle sockets are pinged; the library answers.
+            Ok(Message::Ping(_) | Message::Pong(_)) => {}
+            other => panic!("no text: {other:?}"),
+        }
     }
 }
 

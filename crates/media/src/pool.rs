@@ -4,8 +4,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mio::{Poll, Waker};
@@ -75,6 +75,7 @@ impl Pool {
     /// Where the system gives no poll or no thread.
     pub fn start(config: &PoolConfig, sink: impl Fn(Report) + Send + Sync + 'static) -> io::Result<Self> {
         let sink: Sink = Arc::new(sink);
+        let ports = Arc::new(Mutex::new(Ports::new(&config.ports)));
         let mut threads = Vec::new();
         for index in 0..config.threads {
             let poll = Poll::new()?;
@@ -84,7 +85,7 @@ impl Pool {
                 poll,
                 commands: receiver,
                 sink: Arc::clone(&sink),
-                ports: Ports::share(&config.ports, index, config.threads),
+                ports: Arc::clone(&ports),
                 no_media: config.no_media,
                 rooms: Vec::new(),
                 free: Vec::new(),

@@ -1,4 +1,5 @@
-//! Port pairs of one media thread: RTP on the even port, RTCP on the next. A pair that was used
+//! Port pairs: RTP on the even port, RTCP on the next. All media threads take from one pool, under a
+//! lock that is held when a call opens and closes, never for a packet. A pair that was used
 //! rests, so that the late packets of one call are not heard by the next.
 
 use std::collections::VecDeque;
@@ -15,7 +16,7 @@ const QUARANTINE: Duration = Duration::from_secs(2);
 /// How many pairs are tried where another process holds some.
 const MAX_TRIES: usize = 32;
 
-/// The free pairs of one thread.
+/// The free pairs.
 #[derive(Debug)]
 pub(crate) struct Ports {
     free: VecDeque<(u16, Option<Instant>)>,
@@ -30,11 +31,10 @@ pub(crate) struct Pair {
 }
 
 impl Ports {
-    /// The share of thread `index` of `threads`.
-    pub(crate) fn share(range: &RangeInclusive<u16>, index: usize, threads: usize) -> Self {
+    /// Every pair of a range.
+    pub(crate) fn new(range: &RangeInclusive<u16>) -> Self {
         let even = range.clone().filter(|port| port % 2 == 0 && *port < *range.end());
-        let free = even.skip(index).step_by(threads).map(|port| (port, None)).collect();
-        Self { free }
+        Self { free: even.map(|port| (port, None)).collect() }
     }
 
     /// Takes and binds a pair; `None` where none is free and rested.
@@ -81,11 +81,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_share_the_range_and_used_pairs_rest() {
-        let range = 40_000..=40_007;
-        let mut first = Ports::share(&range, 0, 2);
-        let second = Ports::share(&range, 1, 2);
-        assert_eq!((first.free(), second.free()), (2, 2));
+    fn used_pairs_rest() {
+        let mut first = Ports::new(&(40_000..=40_003));
+        assert_eq!(first.free(), 2);
         let now = Instant::now();
         let loopback = IpAddr::from([127, 0, 0, 1]);
         let one = first.open(loopback, now).expect("free");

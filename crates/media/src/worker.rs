@@ -8,8 +8,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
@@ -53,7 +53,7 @@ pub(crate) struct Worker {
     pub(crate) poll: Poll,
     pub(crate) commands: Receiver<Command>,
     pub(crate) sink: Sink,
-    pub(crate) ports: Ports,
+    pub(crate) ports: Arc<Mutex<Ports>>,
     pub(crate) no_media: Duration,
     pub(crate) rooms: Vec<Option<Box<Room>>>,
     pub(crate) free: Vec<usize>,
@@ -172,7 +172,7 @@ impl Worker {
         seed: u64,
         now: Instant,
     ) -> Option<SocketAddr> {
-        let pair = self.ports.open(bind, now)?;
+        let pair = self.ports().open(bind, now)?;
         let port = pair.port;
         let mut room = Box::new(Room::new(call, RtpLeg::new(pair, spec, seed, now), now));
         let key = self.free.pop().unwrap_or_else(|| {
@@ -187,13 +187,18 @@ impl Worker {
         if let Err(error) = registered {
             tracing::error!(%error, "a media port cannot be polled");
             self.free.push(key);
-            self.ports.release(port, now);
+            self.ports().release(port, now);
             return None;
         }
         self.rooms[key] = Some(room);
         self.by_call.insert(call, key);
         self.next_slow.get_or_insert(now + SLOW);
         Some(SocketAddr::new(told, port))
+    }
+
+    /// The pool of ports. A thread that panicked with it left it whole.
+    fn ports(&self) -> MutexGuard<'_, Ports> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn join(&mut self, key: usize, mut agent: Box<dyn Participant>) {
@@ -222,7 +227,10 @@ impl Worker {
         if let Some(socket) = room.agent.as_mut().and_then(|agent| agent.socket()) {
             let _ = registry.deregister(socket);
         }
-        self.ports.release(room.leg.port, now);
+        let port = room.leg.port;
+        // Closed before another call may have the port.
+        drop(room);
+        self.ports().release(port, now);
         self.free.push(key);
         if self.by_call.is_empty() {
             self.next_slow = None;

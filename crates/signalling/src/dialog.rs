@@ -15,6 +15,3 @@ mod unacked;
 
 pub use leg::{Answered, Cx, Ended, InDialogPolicy, Leg, LegEvent, METHODS, OfferIn};
 pub use state::{Dialog, LocalAddress};
-
-#[cfg(test)]
-mod tests;

@@ -8,7 +8,7 @@ fn leg(remote: Option<&str>) -> RtpLeg {
     let probe = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
     let port = probe.local_addr().expect("an address").port() & !1;
     drop(probe);
-    let mut ports = Ports::share(&(port..=port + 40), 0, 1);
+    let mut ports = Ports::new(&(port..=port + 40));
     let now = Instant::now();
     let pair = ports.open(IpAddr::from([127, 0, 0, 1]), now).expect("a pair");
     let remote = remote.map(|remote| remote.parse().expect("address"));
