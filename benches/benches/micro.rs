@@ -1,4 +1,4 @@
-//! Micro-benchmarks: parse, write, route, a whole call through a shard, RTP in and out, a frame to
+//! Micro-benchmarks: parse, write, route, a transaction, a whole call through a shard, RTP in and out, a frame to
 //! and from an agent.
 
 use std::hint::black_box;
@@ -11,8 +11,9 @@ use trunkline_agent::Sids;
 use trunkline_agent::twilio::{FromAgent, Writer};
 use trunkline_media::{Playout, Receiver, RtpHeader, write_rtp};
 use trunkline_routing::{InboundCall, Source, decide, load};
-use trunkline_sip::{Message, Request, read};
-use trunkline_testkit::{AgentPlan, Faults, Plan, World};
+use trunkline_signalling::{Inbound, KeyedHash, Mono, Timers, Transactions};
+use trunkline_sip::{Flow, Message, Request, Transport, read};
+use trunkline_testkit::{AgentPlan, Faults, Plan, Terms, World};
 
 const INVITE: &str = "INVITE sip:+14155550100@gw.example.com SIP/2.0\r\nVia: SIP/2.0/UDP 54.172.60.1:5060;branch=z9hG4bK1a2b;rport\r\nRecord-Route: <sip:54.172.60.1;lr;ftag=1234>\r\nFrom: \"+14155550199\" <sip:+14155550199@pstn.twilio.com>;tag=1234\r\nTo: <sip:+14155550100@gw.example.com>\r\nCall-ID: 0123456789abcdef@10.0.0.1\r\nCSeq: 1 INVITE\r\nContact: <sip:+14155550199@10.0.0.1:5060;transport=udp>\r\nMax-Forwards: 64\r\nAllow: INVITE,ACK,CANCEL,OPTIONS,BYE\r\nUser-Agent: Twilio Gateway\r\nP-Asserted-Identity: <sip:+14155550199@pstn.twilio.com>\r\nDiversion: <sip:+14155550122@x>;reason=unconditional\r\nX-Twilio-CallSid: CA00000000000000000000000000000000\r\nContent-Type: application/sdp\r\nContent-Length: 240\r\n\r\nv=0\r\no=root 185 185 IN IP4 168.86.128.1\r\ns=Twilio Media Gateway\r\nc=IN IP4 168.86.128.1\r\nt=0 0\r\nm=audio 10000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n";
 
@@ -56,8 +57,34 @@ fn routing(c: &mut Criterion) {
     let number = trunkline_routing::E164::parse("+14155550100").expect("number");
     c.bench_function("look a number up", |b| b.iter(|| table.numbers.get(black_box(&number))));
     let request = invite();
-    let call = InboundCall { source: IpAddr::from([54, 172, 60, 1]), names: &[], request: &request };
+    let call =
+        InboundCall { source: IpAddr::from([54, 172, 60, 1]), names: &[], proved: None, request: &request };
     c.bench_function("decide a call", |b| b.iter(|| decide(&table, black_box(&call), &mut None)));
+}
+
+/// One server transaction over UDP: the request in, its response out, Timer J.
+fn transactions(c: &mut Criterion) {
+    let text = "OPTIONS sip:gw@192.0.2.10 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.20;branch=z9hG4bK1\r\nMax-Forwards: 70\r\nFrom: <sip:a@192.0.2.20>;tag=1\r\nTo: <sip:gw@192.0.2.10>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+    let message = read::datagram(&Bytes::from_static(text.as_bytes())).expect("a request");
+    let flow = Flow {
+        transport: Transport::Udp,
+        local: ([192, 0, 2, 10], 5060).into(),
+        remote: ([192, 0, 2, 20], 5060).into(),
+        connection: None,
+    };
+    let mut layer = Transactions::new(Timers::default(), KeyedHash::new((1, 2)));
+    let mut now = Mono(Duration::ZERO);
+    c.bench_function("a server transaction, from request to its end", |b| {
+        b.iter(|| {
+            layer.receive(black_box(message.clone()), flow, now);
+            let Some(Inbound::Request(tx, request, _)) = layer.poll_inbound() else { panic!("a request") };
+            layer.respond(tx, &trunkline_sip::reply::to(&request, 200, Some("tag")), now);
+            black_box(layer.poll_transmit());
+            now = layer.poll_timeout().expect("Timer J");
+            layer.handle_timeout(now);
+            assert!(layer.is_idle());
+        });
+    });
 }
 
 fn calls(c: &mut Criterion) {
@@ -68,6 +95,8 @@ fn calls(c: &mut Criterion) {
         ports: true,
         caller_leaves: Duration::from_secs(5),
         agent_leaves: None,
+        terms: Terms::default(),
+        callee: None,
     };
     c.bench_function("a whole call, both sides, to the last timer", |b| {
         b.iter(|| {
@@ -116,5 +145,5 @@ fn media(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, messages, routing, calls, media);
+criterion_group!(benches, messages, routing, transactions, calls, media);
 criterion_main!(benches);

@@ -13,6 +13,114 @@ use serde_json::Value;
 /// Longest wait for anything that the daemon should log.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How a daemon is started: its tables, and what its node's file says beside the usual.
+pub struct Setup {
+    tables: String,
+    listeners: String,
+    sip: String,
+    media: String,
+    api: String,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+impl Setup {
+    /// With these tables.
+    #[must_use]
+    pub fn new(tables: &str) -> Self {
+        let arguments = ["--log", "json", "--log-numbers"].map(str::to_owned).to_vec();
+        let [listeners, sip, media, api] = [const { String::new() }; 4];
+        Self { tables: tables.to_owned(), listeners, sip, media, api, environment: Vec::new(), arguments }
+    }
+
+    /// With one more listener, such as `tls:127.0.0.1:5061`.
+    #[must_use]
+    pub fn listener(mut self, listener: &str) -> Self {
+        self.listeners = format!("{}, \"{listener}\"", self.listeners);
+        self
+    }
+
+    /// With more lines for `[sip]`.
+    #[must_use]
+    pub fn sip(mut self, lines: &str) -> Self {
+        self.sip += &format!("{lines}\n");
+        self
+    }
+
+    /// With more lines for `[media]`; `ports` and `listen_address` replace the usual ones.
+    #[must_use]
+    pub fn media(mut self, lines: &str) -> Self {
+        self.media += &format!("{lines}\n");
+        self
+    }
+
+    /// With more lines for `[api]`.
+    #[must_use]
+    pub fn api(mut self, lines: &str) -> Self {
+        self.api += &format!("{lines}\n");
+        self
+    }
+
+    /// With more arguments.
+    #[must_use]
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// With a variable of the environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// As an operator starts it: the log as text, with numbers masked.
+    #[must_use]
+    pub fn as_shipped(mut self) -> Self {
+        self.arguments.clear();
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    #[must_use]
+    pub fn start(self) -> Daemon {
+        let (sip, api) = (free_port(), free_port());
+        let folder = std::env::temp_dir().join(format!("trunkline-test-{}-{sip}", std::process::id()));
+        std::fs::create_dir_all(folder.join("routes")).expect("a folder for the test");
+        std::fs::write(folder.join("trunkline.toml"), self.node(sip, api)).expect("written");
+        std::fs::write(folder.join("routes/table.toml"), &self.tables).expect("written");
+        let mut child = Command::new(binary())
+            .args(["serve", "--drain-seconds", "3", "--config"])
+            .arg(folder.join("trunkline.toml"))
+            .args(&self.arguments)
+            .envs(self.environment)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the daemon starts");
+        let log = follow(&mut child);
+        let mut daemon = Daemon { child, log, sip, api, folder };
+        daemon.wait_for("listening for the API");
+        daemon
+    }
+
+    fn node(&self, sip: u16, api: u16) -> String {
+        let (more_sip, mut media) = (&self.sip, self.media.clone());
+        if !media.contains("ports") {
+            let (low, high) = media_range();
+            media += &format!("ports = [{low}, {high}]\n");
+        }
+        if !media.contains("listen_address") {
+            media += "listen_address = \"127.0.0.1\"\n";
+        }
+        format!(
+            "[node]\nname = \"test\"\n[sip]\nlisten = [\"udp:127.0.0.1:{sip}\", \"tcp:127.0.0.1:{sip}\"{}]\n{more_sip}\n[media]\n{media}\n[api]\nlisten = \"127.0.0.1:{api}\"\n{}",
+            self.listeners, self.api,
+        )
+    }
+}
+
 /// A running daemon; killed when dropped.
 pub struct Daemon {
     child: Child,
@@ -29,48 +137,12 @@ impl Daemon {
     /// Starts it with these tables.
     #[must_use]
     pub fn start(tables: &str) -> Self {
-        Self::start_with(tables, "", "")
+        Setup::new(tables).start()
     }
 
-    /// Starts it with these tables and more lines for `[sip]` and `[media]`.
-    #[must_use]
-    pub fn start_with(tables: &str, sip_more: &str, media_more: &str) -> Self {
-        Self::start_on(tables, "", sip_more, media_more)
-    }
-
-    /// Starts it with a TLS listener too.
-    #[must_use]
-    pub fn start_tls(tables: &str, port: u16, sip_more: &str) -> Self {
-        Self::start_on(tables, &format!(", \"tls:127.0.0.1:{port}\""), sip_more, "")
-    }
-
-    fn start_on(tables: &str, listeners: &str, sip_more: &str, media_more: &str) -> Self {
-        let (sip, api) = (free_port(), free_port());
-        let folder = std::env::temp_dir().join(format!("trunkline-test-{}-{sip}", std::process::id()));
-        std::fs::create_dir_all(folder.join("routes")).expect("a folder for the test");
-        let media = match media_more.contains("ports") {
-            true => String::new(),
-            false => {
-                let (low, high) = media_range();
-                format!("ports = [{low}, {high}]\n")
-            }
-        };
-        let node = format!(
-            "[node]\nname = \"test\"\n[sip]\nlisten = [\"udp:127.0.0.1:{sip}\", \"tcp:127.0.0.1:{sip}\"{listeners}]\n{sip_more}\n[media]\nlisten_address = \"127.0.0.1\"\n{media}{media_more}\n[api]\nlisten = \"127.0.0.1:{api}\"\n",
-        );
-        std::fs::write(folder.join("trunkline.toml"), node).expect("written");
-        std::fs::write(folder.join("routes/table.toml"), tables).expect("written");
-        let mut child = Command::new(binary())
-            .args(["serve", "--log", "json", "--log-numbers", "--drain-seconds", "3", "--config"])
-            .arg(folder.join("trunkline.toml"))
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the daemon starts");
-        let log = follow(&mut child);
-        let mut daemon = Self { child, log, sip, api, folder };
-        daemon.wait_for("listening for the API");
-        daemon
+    /// The next line of the log.
+    pub fn line(&mut self) -> Value {
+        self.log.recv_timeout(PATIENCE).expect("the daemon logs on")
     }
 
     /// Waits for a line of the log that holds `text` in its message and gives it.
@@ -80,7 +152,7 @@ impl Daemon {
             let left = until.saturating_duration_since(Instant::now());
             let line =
                 self.log.recv_timeout(left).unwrap_or_else(|_| panic!("the daemon never logged {text:?}"));
-            if line["message"].as_str().is_some_and(|message| message.contains(text)) {
+            if message(&line).contains(text) {
                 return line;
             }
         }
@@ -117,6 +189,12 @@ impl Daemon {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
+    }
+
+    /// Threads.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.child.id())).map_or(0, Iterator::count)
     }
 
     /// Open descriptors.
@@ -187,9 +265,14 @@ fn media_range() -> (u16, u16) {
 }
 
 /// Looks again and again until there is something: the only way to wait for another program's files
-/// and sockets.
-pub fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
+/// and sockets, and with that the one exception to "no sleeps in tests".
+pub fn poll<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    poll_for(PATIENCE, what, look)
+}
+
+/// The same for something that takes longer by its nature.
+pub fn poll_for<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + patience;
     let (_keep, pause) = channel::<()>();
     loop {
         if let Some(found) = look() {
@@ -199,6 +282,11 @@ pub fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         // Nothing ever comes: this is the pause between two looks.
         let _ = pause.recv_timeout(Duration::from_millis(10));
     }
+}
+
+/// The text of a line of the log, whichever form it has.
+fn message(line: &Value) -> &str {
+    line.as_str().or_else(|| line["message"].as_str()).unwrap_or("")
 }
 
 fn follow(child: &mut Child) -> Receiver<Value> {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::daemon::{free_port, peer_files, poll};
+use crate::daemon::{free_port, peer_files, poll, poll_for};
 use crate::http;
 
 /// A SIPp scenario against a port, as a caller.
@@ -13,13 +14,21 @@ pub struct Sipp {
     scenario: &'static str,
     port: u16,
     more: Vec<String>,
+    ipv6: bool,
 }
 
 impl Sipp {
     /// A scenario of `tests/peers/sipp` against that port, calling that number.
     #[must_use]
     pub fn new(scenario: &'static str, port: u16, number: &str) -> Self {
-        Self { scenario, port, more: vec!["-s".to_owned(), number.to_owned()] }
+        Self { scenario, port, more: vec!["-s".to_owned(), number.to_owned()], ipv6: false }
+    }
+
+    /// Over IPv6.
+    #[must_use]
+    pub fn over_ipv6(mut self) -> Self {
+        self.ipv6 = true;
+        self
     }
 
     /// More arguments.
@@ -53,9 +62,10 @@ impl Sipp {
         // SIPp takes this port and the second after it for media.
         let media = free_port().to_string();
         let mut command = Command::new("sipp");
+        let (target, own_address) = if self.ipv6 { ("[::1]", "::1") } else { ("127.0.0.1", "127.0.0.1") };
         command
-            .arg(format!("127.0.0.1:{}", self.port))
-            .args(["-sf", &format!("{}.xml", self.scenario), "-i", "127.0.0.1", "-mi", "127.0.0.1"])
+            .arg(format!("{target}:{}", self.port))
+            .args(["-sf", &format!("{}.xml", self.scenario), "-i", own_address, "-mi", own_address])
             .args(["-p", &own, "-mp", &media, "-nostdin", "-skip_rlimit", "-timeout_error"])
             .args(&self.more)
             .current_dir(peer_files().join("sipp"))
@@ -70,16 +80,68 @@ impl Sipp {
     }
 }
 
+/// A SIPp scenario that waits for one call.
+pub struct Callee {
+    process: Process,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Callee {
+    /// A scenario of `tests/peers/sipp`, over `u1` or `t1`, with more arguments.
+    #[must_use]
+    pub fn new(scenario: &str, transport: &str, more: &[&str]) -> Self {
+        let (port, media) = (free_port(), free_port().to_string());
+        let child = Command::new("sipp")
+            .args(["-sf", &format!("{scenario}.xml"), "-i", "127.0.0.1", "-mi", "127.0.0.1", "-m", "1"])
+            .args(["-p", &port.to_string(), "-mp", &media, "-t", transport])
+            .args(["-nostdin", "-skip_rlimit", "-timeout", "80s", "-timeout_error"])
+            .args(more)
+            .current_dir(peer_files().join("sipp"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sipp is installed by `cargo xtask test`");
+        let callee = Self { process: Process(child), port };
+        let table = if transport == "t1" { "/proc/net/tcp" } else { "/proc/net/udp" };
+        let place = format!("0100007F:{port:04X}");
+        poll("the callee", || {
+            std::fs::read_to_string(table).is_ok_and(|sockets| sockets.contains(&place)).then_some(())
+        });
+        callee
+    }
+
+    /// Waits for its end; true where its scenario went through.
+    pub fn went_through(&mut self) -> bool {
+        let child = &mut self.process.0;
+        poll("the callee's end", || child.try_wait().ok().flatten()).success()
+    }
+
+    /// The same for a scenario that takes up to that long.
+    pub fn went_through_in(&mut self, time: Duration) -> bool {
+        let child = &mut self.process.0;
+        poll_for(time, "the callee's end", || child.try_wait().ok().flatten()).success()
+    }
+}
+
 /// The media end of a SIPp call: runs `uac_rtptool` with `rtp_tool.py` and gives what it heard.
 pub fn call_with_media(port: u16, number: &str, tool: &str, milliseconds: u32, more: &[&str]) -> Value {
+    hear(Sipp::new("uac_rtptool", port, number), tool, milliseconds, more)
+}
+
+/// The same over IPv6.
+pub fn call_over_ipv6(port: u16, number: &str, tool: &str, milliseconds: u32, more: &[&str]) -> Value {
+    let sipp = Sipp::new("uac_rtptool", port, number).over_ipv6();
+    hear(sipp, &format!("--bind ::1 {tool}"), milliseconds, more)
+}
+
+fn hear(sipp: Sipp, tool: &str, milliseconds: u32, more: &[&str]) -> Value {
     let result = std::env::temp_dir().join(format!("rtp-{}-{}.json", std::process::id(), free_port()));
     let tool = format!("{tool} --json {}", result.display());
     let media = free_port().to_string();
     let duration = milliseconds.to_string();
-    Sipp::new("uac_rtptool", port, number)
-        .with(&["-key", "mport", &media, "-key", "tool", &tool, "-d", &duration])
-        .with(more)
-        .run();
+    sipp.with(&["-key", "mport", &media, "-key", "tool", &tool, "-d", &duration]).with(more).run();
     let heard =
         poll("what rtp_tool heard", || serde_json::from_str(&std::fs::read_to_string(&result).ok()?).ok());
     let _ = std::fs::remove_file(&result);

@@ -1,12 +1,13 @@
 //! Agents that refuse, die, flood, dribble or dial in; a port range that is empty.
 
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trunkline_tests::daemon::{free_port, poll};
+use trunkline_tests::daemon::{PATIENCE, free_port, poll};
 use trunkline_tests::peers::{Sipp, call_with_media};
-use trunkline_tests::{Daemon, http};
+use trunkline_tests::{Daemon, Setup, http};
 use tungstenite::{Message, WebSocket};
 
 fn tables(connect: &str) -> String {
@@ -76,6 +77,16 @@ fn an_agent_that_refuses_is_480_and_the_next_address_is_tried() {
     let mut daemon = Daemon::start(&tables(&format!("[\"ws://127.0.0.1:{dead}/\", {good}]")));
     Sipp::new("uac_hold", daemon.sip, "+14155550100").run();
     assert_eq!(daemon.record()["sip_code"], 200);
+    // One that takes the connection and says nothing has two seconds.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address");
+    let good = agent(|socket, _| while socket.read().is_ok() {});
+    let mut daemon = Daemon::start(&tables(&format!("[\"ws://{address}/\", {good}]")));
+    Sipp::new("uac_hold", daemon.sip, "+14155550100").run();
+    assert_eq!(daemon.record()["sip_code"], 200);
+    let mut daemon = Daemon::start(&tables(&format!("\"ws://{address}/\"")));
+    assert_eq!(Sipp::new("uac_hold", daemon.sip, "+14155550100").code(), Some(1));
+    assert_eq!(daemon.record()["sip_code"], 480);
 }
 
 #[test]
@@ -141,6 +152,50 @@ fn floods_dribbles_clears_and_marks_are_taken_in_their_order() {
         .map(|m| m["mark"]["name"].as_str().unwrap_or(m["event"].as_str().unwrap_or("")))
         .collect();
     assert_eq!(names, ["flood", "word", "also \"word\"", "stop"]);
+    assert!(record["media"]["agent_bytes_dropped"].as_u64() > Some(1 << 20), "{record}");
+}
+
+#[test]
+fn a_flooding_agent_leaves_other_calls_alone() {
+    let (sender, flooding) = std::sync::mpsc::channel();
+    let flood = agent(move |socket, _| {
+        let payload = "////".repeat(65_536 / 3);
+        let message = json!({"event": "media", "media": {"payload": payload}}).to_string();
+        sender.send(()).expect("told");
+        while socket.send(Message::text(message.clone())).is_ok() {}
+    });
+    let tone = "[[agent]]\nname = \"tone\"\nconnect = \"builtin:tone\"\n[[number]]\nnumber = \"+14155550101\"\ninbound = \"tone\"\n";
+    let mut daemon = Daemon::start(&(tables(&flood) + tone));
+    let (port, media) = (daemon.sip, free_port().to_string());
+    let flooded = std::thread::spawn(move || {
+        let arguments = ["-key", "mport", &media, "-key", "tool", "--hz 300 --secs 5", "-d", "6000"];
+        Sipp::new("uac_rtptool", port, "+14155550100").with(&arguments).code()
+    });
+    flooding.recv_timeout(PATIENCE).expect("the flood begins");
+    let tool = "--silent --secs 2 --expect 440 --min-pkts 75";
+    let heard = call_with_media(daemon.sip, "+14155550101", tool, 2200, &[]);
+    assert_eq!((&heard["ok"], &heard["lost"]), (&json!(true), &json!(0)), "{heard}");
+    assert_eq!(daemon.record()["agent"], "tone");
+    assert_eq!(flooded.join().ok(), Some(Some(0)), "the flooded call ends in order, too");
+    let record = daemon.record();
+    assert!(record["media"]["agent_bytes_dropped"].as_u64() > Some(1 << 20), "it flooded: {record}");
+}
+
+/// An agent that opens its socket itself; nothing where it is refused.
+fn dial_in(daemon: &Daemon, secret: &str) -> Option<WebSocket<TcpStream>> {
+    let stream = TcpStream::connect(("127.0.0.1", daemon.api)).expect("the API listens");
+    let key = tungstenite::handshake::client::generate_key();
+    let request = tungstenite::http::Request::builder()
+        .uri(format!("ws://127.0.0.1:{}/v1/agents/bot/connect", daemon.api))
+        .header("Host", "x")
+        .header("Upgrade", "websocket")
+        .header("Connection", "Upgrade")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", key)
+        .header("Authorization", format!("Bearer {secret}"))
+        .body(())
+        .expect("a request");
+    tungstenite::client(request, stream).ok().map(|(socket, _)| socket)
 }
 
 #[test]
@@ -148,23 +203,8 @@ fn an_agent_dials_in_and_takes_calls_one_a_socket() {
     let mut daemon = Daemon::start(&tables("\"dial-in\""));
     assert_eq!(Sipp::new("uac_hold", daemon.sip, "+14155550100").code(), Some(1), "nobody is there");
     assert!(daemon.record()["reason"].as_str().is_some_and(|reason| reason.contains("idle")));
-    let connect = |secret: &str| {
-        let stream = TcpStream::connect(("127.0.0.1", daemon.api)).expect("the API listens");
-        let key = tungstenite::handshake::client::generate_key();
-        let request = tungstenite::http::Request::builder()
-            .uri(format!("ws://127.0.0.1:{}/v1/agents/bot/connect", daemon.api))
-            .header("Host", "x")
-            .header("Upgrade", "websocket")
-            .header("Connection", "Upgrade")
-            .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", key)
-            .header("Authorization", format!("Bearer {secret}"))
-            .body(())
-            .expect("a request");
-        tungstenite::client(request, stream).ok().map(|(socket, _)| socket)
-    };
-    assert!(connect("wrong").is_none());
-    let mut socket = connect("s").expect("taken");
+    assert!(dial_in(&daemon, "wrong").is_none());
+    let mut socket = dial_in(&daemon, "s").expect("taken");
     let (sender, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         assert_eq!(next(&mut socket)["event"], "connected");
@@ -180,7 +220,7 @@ fn an_agent_dials_in_and_takes_calls_one_a_socket() {
     });
     // The socket is capacity once the daemon has taken it over.
     let heard = poll("a call through the dial-in agent", || {
-        let tool = "--hz 650 --secs 2 --expect 650:3 --min-pkts 60";
+        let tool = "--hz 650 --secs 2 --expect 650:3 --min-pkts 30";
         let code = Sipp::new("uac_hold", daemon.sip, "+14155550199").code();
         assert_eq!(code, Some(1), "an unknown number");
         Some(call_with_media(daemon.sip, "+14155550100", tool, 2300, &[]))
@@ -188,6 +228,63 @@ fn an_agent_dials_in_and_takes_calls_one_a_socket() {
     assert_eq!(heard["ok"], true, "{heard}");
     assert_eq!(told.recv_timeout(Duration::from_secs(5)).expect("told"), "+14155550100");
     assert_eq!(daemon.record()["sip_code"], 200);
+}
+
+#[test]
+fn a_caller_whose_media_stops_is_hung_up_on() {
+    let tables = "[[trunk]]\nname = \"t\"\nallowed_addresses = [\"127.0.0.1\"]\n[[agent]]\nname = \"tone\"\nconnect = \"builtin:tone\"\n[[number]]\nnumber = \"+14155550100\"\ninbound = \"tone\"\n";
+    let mut daemon = Setup::new(tables).media("no_media_timeout_seconds = 1").start();
+    let media = free_port().to_string();
+    // The tool speaks for half a second; SIPp does not expect the BYE and fails.
+    let arguments = ["-key", "mport", &media, "-key", "tool", "--hz 300 --secs 0.5", "-d", "20000"];
+    assert_ne!(Sipp::new("uac_rtptool", daemon.sip, "+14155550100").with(&arguments).code(), Some(0));
+    let record = daemon.record();
+    assert_eq!(
+        (record["ended_by"].as_str(), record["reason"].as_str()),
+        (Some("gateway"), Some("no media from the caller")),
+        "{record}"
+    );
+}
+
+#[test]
+fn a_new_secret_lets_go_of_the_idle_sockets_that_had_the_old_one() {
+    let mut daemon = Daemon::start(&tables("\"dial-in\""));
+    let mut socket = dial_in(&daemon, "s").expect("taken");
+    daemon.write_tables(&tables("\"dial-in\"").replace("secret = \"s\"", "secret = \"new\""));
+    daemon.signal("HUP");
+    daemon.wait_for("the tables were read again");
+    socket.get_ref().set_read_timeout(Some(PATIENCE)).expect("set");
+    let ended = loop {
+        match socket.read() {
+            Ok(_) => {}
+            Err(tungstenite::Error::Io(error)) => break error.kind(),
+            Err(_) => break ErrorKind::UnexpectedEof,
+        }
+    };
+    assert!(!matches!(ended, ErrorKind::WouldBlock | ErrorKind::TimedOut), "the socket lives on");
+    assert!(dial_in(&daemon, "s").is_none() && dial_in(&daemon, "new").is_some());
+}
+
+#[test]
+fn an_agent_presses_keys_and_leaves_when_they_were_heard() {
+    let pressing = agent(|socket, _| {
+        next(socket);
+        let keys = json!({"event": "dtmf", "dtmf": {"digit": "w42"}}).to_string();
+        socket.send(Message::text(keys)).expect("sent");
+        socket.send(Message::text(json!({"event": "hangup"}).to_string())).expect("sent");
+        while socket.read().is_ok() {}
+    });
+    let mut daemon = Daemon::start(&tables(&pressing));
+    let media = free_port().to_string();
+    let result = daemon.folder.join("keys.json");
+    let tool = format!("--hz 300 --secs 4 --json {}", result.display());
+    // SIPp does not expect the BYE.
+    let arguments = ["-key", "mport", &media, "-key", "tool", &tool, "-d", "20000"];
+    let _ = Sipp::new("uac_rtptool", daemon.sip, "+14155550100").with(&arguments).code();
+    assert_eq!(daemon.record()["reason"], "the agent left");
+    let heard: Value =
+        poll("what the caller heard", || serde_json::from_str(&std::fs::read_to_string(&result).ok()?).ok());
+    assert_eq!(heard["digits"], "42", "{heard}");
 }
 
 #[test]
@@ -234,7 +331,7 @@ fn a_call_without_a_free_port_is_503() {
     let tables = "[[trunk]]\nname = \"t\"\nallowed_addresses = [\"127.0.0.1\"]\n[[agent]]\nname = \"echo\"\nconnect = \"builtin:echo\"\n[[number]]\nnumber = \"+14155550100\"\ninbound = \"echo\"\n";
     let port = free_port();
     let taken = std::net::UdpSocket::bind(("127.0.0.1", port)).expect("a port");
-    let mut daemon = Daemon::start_with(tables, "", &format!("ports = [{port}, {}]", port + 1));
+    let mut daemon = Setup::new(tables).media(&format!("ports = [{port}, {}]", port + 1)).start();
     assert_eq!(Sipp::new("uac_hold", daemon.sip, "+14155550100").code(), Some(1));
     let record = daemon.record();
     assert_eq!(

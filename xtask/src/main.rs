@@ -1,5 +1,7 @@
-//! `cargo xtask test | ci | tidy | install`: the one door for the project's chores.
+//! `cargo xtask test | ci | tidy | install | fuzz | bench`: the one door for the project's chores.
 
+mod bench;
+mod fuzz;
 mod gate;
 mod install;
 mod tidy;
@@ -16,7 +18,12 @@ fn main() -> ExitCode {
         "test" => install::peers().and_then(|()| gate::tests()),
         "tidy" => tidy::run(),
         "install" => install::peers(),
-        _ => Err(anyhow::anyhow!("write: cargo xtask test | ci | tidy | install")),
+        "fuzz" => {
+            let seconds = std::env::args().nth(2).map_or(Ok(10), |text| text.parse());
+            seconds.map_err(Into::into).and_then(fuzz::run)
+        }
+        "bench" => bench::run(&std::env::args().skip(2).collect::<Vec<_>>()),
+        _ => Err(anyhow::anyhow!("write: cargo xtask test | ci | tidy | install | fuzz | bench")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,7 +53,17 @@ fn run_with(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The Cargo that runs us.
+/// The Cargo that runs us, without what it told us of our own package: build scripts that look at
+/// it would run again at every change between it and a shell.
 fn cargo() -> Command {
-    Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    for (name, _) in std::env::vars_os() {
+        let ours = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO_BIN_NAME"
+        });
+        if ours {
+            command.env_remove(name);
+        }
+    }
+    command
 }

@@ -72,13 +72,34 @@ impl Participant for Tone {
 #[derive(Debug)]
 pub struct Announce {
     prompt: Prompt,
+    /// Bytes of it that were queued.
+    queued: usize,
 }
+
+/// How much of a file is queued at a time: half a second, well more than the prefill. A file may be
+/// longer than what the queue holds.
+const PIECE: usize = 4000;
 
 impl Announce {
     /// An agent that plays `prompt`.
     #[must_use]
     pub const fn new(prompt: Prompt) -> Self {
-        Self { prompt }
+        Self { prompt, queued: 0 }
+    }
+
+    fn queue_next(&mut self, room: &mut RoomIo<'_>) {
+        let (piece, is_last) = self.next_piece();
+        room.play(piece);
+        if is_last {
+            room.leave_after_queue();
+        }
+    }
+
+    fn next_piece(&mut self) -> (&[u8], bool) {
+        let rest = self.prompt.audio().get(self.queued..).unwrap_or_default();
+        let piece = &rest[..rest.len().min(PIECE)];
+        self.queued += piece.len();
+        (piece, piece.len() == rest.len())
     }
 }
 
@@ -88,10 +109,33 @@ impl Participant for Announce {
     }
 
     fn start(&mut self, room: &mut RoomIo<'_>) {
-        // A file longer than the queue is cut there; the queue holds two minutes.
-        room.play(self.prompt.audio());
-        room.leave_after_queue();
+        self.queue_next(room);
     }
 
     fn hear(&mut self, _frame: Frame<'_>, _room: &mut RoomIo<'_>) {}
+
+    fn fill(&mut self, room: &mut RoomIo<'_>) {
+        self.queue_next(room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_ten_minutes_is_played_to_its_end() {
+        let samples = (0..8000 * 600).map(|n: u32| (n % 251) as u8).collect::<Vec<u8>>();
+        let mut announce = Announce::new(Prompt::of_ulaw(&samples));
+        let mut played = Vec::new();
+        loop {
+            let (piece, is_last) = announce.next_piece();
+            assert!(!piece.is_empty() && piece.len() <= PIECE);
+            played.extend_from_slice(piece);
+            if is_last {
+                break;
+            }
+        }
+        assert!(played == samples, "{} of {} bytes", played.len(), samples.len());
+    }
 }

@@ -56,13 +56,11 @@ struct Address {
 }
 
 impl Dialer {
-    /// A dialer that trusts the usual authorities, or those given.
+    /// A dialer that believes those authorities.
     ///
     /// # Errors
     /// Where the TLS provider offers neither TLS 1.2 nor 1.3.
-    pub fn new(roots: Option<rustls::RootCertStore>) -> Result<Self, rustls::Error> {
-        let roots =
-            roots.unwrap_or_else(|| rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
+    pub fn new(roots: rustls::RootCertStore) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

@@ -12,6 +12,7 @@ mod connect;
 mod link;
 mod prompt;
 mod sid;
+mod timeline;
 pub mod twilio;
 
 pub use builtin::{Announce, Echo, Silence, Tone};

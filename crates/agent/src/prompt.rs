@@ -60,6 +60,11 @@ impl Prompt {
         &self.0
     }
 
+    #[cfg(test)]
+    pub(crate) fn of_ulaw(audio: &[u8]) -> Self {
+        Self(audio.into())
+    }
+
     fn of<R: std::io::Read>(reader: Result<hound::WavReader<R>, PromptError>) -> Result<Self, PromptError> {
         let mut reader = reader?;
         let spec = reader.spec();

@@ -16,6 +16,7 @@ use trunkline_sdp::Codec;
 
 use crate::link::{Link, Received};
 use crate::sid::Sids;
+use crate::timeline::Timeline;
 pub use messages::{FromAgent, Writer};
 
 /// Messages read at one wake-up before others get their turn.
@@ -23,16 +24,25 @@ const BURST: usize = 64;
 /// Longest name of a mark that is kept.
 const MAX_MARK: usize = 256;
 
+/// A call's ids, for the log.
+#[derive(Debug, Clone)]
+pub struct CallNames {
+    /// Ours.
+    pub call: String,
+    /// The SIP header, as a log may show it.
+    pub sip_call_id: String,
+}
+
 /// A participant that speaks Twilio Media Streams.
 pub struct TwilioAgent {
     link: Link,
+    call: CallNames,
     writer: Writer,
     parameters: Vec<(String, String)>,
     /// Names of marks that were not given back, with their ids.
     marks: VecDeque<(u64, String)>,
     next_mark: u64,
-    /// The timeline of the caller's audio, in samples.
-    heard: u64,
+    timeline: Timeline,
     decoded: Vec<u8>,
     started: bool,
     gone: bool,
@@ -46,14 +56,15 @@ const MAX_EARLY: usize = 64;
 impl TwilioAgent {
     /// An agent on an open link.
     #[must_use]
-    pub fn new(link: Link, sids: Sids, parameters: Vec<(String, String)>) -> Self {
+    pub fn new(link: Link, sids: Sids, call: CallNames, parameters: Vec<(String, String)>) -> Self {
         Self {
             link,
+            call,
             writer: Writer::new(sids),
             parameters,
             marks: VecDeque::new(),
             next_mark: 0,
-            heard: 0,
+            timeline: Timeline::default(),
             decoded: Vec::new(),
             started: false,
             gone: false,
@@ -98,6 +109,7 @@ impl TwilioAgent {
                 }
             }
             FromAgent::Clear => room.clear(),
+            FromAgent::Dtmf(keys) => room.press(&keys),
             FromAgent::Hangup => room.leave_when_played(),
             FromAgent::Other => {}
         }
@@ -123,6 +135,7 @@ impl Participant for TwilioAgent {
             return room.lost();
         }
         self.started = true;
+        self.timeline.begin(room.now);
         while let Some(text) = self.early.pop_front() {
             self.take(&text, room);
         }
@@ -133,8 +146,8 @@ impl Participant for TwilioAgent {
         if self.gone || !self.started {
             return;
         }
-        let message = self.writer.media(frame.payload, self.heard / 8);
-        self.heard += frame.payload.len() as u64;
+        let at = self.timeline.pass(frame.payload.len() as u64 / 8, room.now);
+        let message = self.writer.media(frame.payload, at);
         if !self.link.send(message) {
             self.gone = true;
             room.lost();
@@ -181,7 +194,9 @@ impl Participant for TwilioAgent {
         }
         self.link.close();
         if self.link.dropped() > 0 {
-            tracing::warn!(messages = self.link.dropped(), "an agent read too slowly; audio was dropped");
+            let CallNames { call, sip_call_id } = &self.call;
+            let messages = self.link.dropped();
+            tracing::warn!(%call, %sip_call_id, messages, "an agent read too slowly; audio was dropped");
         }
     }
 }

@@ -5,7 +5,6 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto::upgrade::downcast;
 use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
@@ -17,10 +16,11 @@ pub(crate) async fn connect(
     request: Request,
 ) -> Response {
     let headers = request.headers();
-    if !bearer(headers).is_some_and(|secret| backend.may_dial_in(&agent, secret)) {
+    let secret = bearer(headers).map(str::to_owned).filter(|secret| backend.may_dial_in(&agent, secret));
+    let Some(secret) = secret else {
         let detail = "no agent of that name dials in with that secret";
         return Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
-    }
+    };
     let holds = |name, word: &str| {
         let value = headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
         value.is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
@@ -38,8 +38,8 @@ pub(crate) async fn connect(
         let Ok(upgraded) = hyper::upgrade::on(request).await else {
             return;
         };
-        match downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => backend.dial_in(&agent, parts.io.into_inner(), parts.read_buf.to_vec()),
+        match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => backend.dial_in(&agent, &secret, parts.io.into_inner(), parts.read_buf.to_vec()),
             Err(_) => tracing::error!("a dial-in socket is no TCP stream"),
         }
     });

@@ -6,13 +6,21 @@
 //! | `GET /readyz` | it takes new calls; 503 while draining |
 //! | `GET /metrics` | Prometheus |
 //! | `POST /v1/config/reload` | read the tables again |
+//! | `POST /v1/calls` | place a call: 202 with its id |
+//! | `GET /v1/calls`, `GET /v1/calls/{id}` | calls in progress and the last thousand |
+//! | `POST /v1/calls/{id}/dtmf` | press keys |
+//! | `DELETE /v1/calls/{id}` | hang a call up, or give it up while it rings |
+//! | `GET /v1/trunks` | the trunks, with registration and health |
 //! | `GET /v1/agents/{name}/connect` | an agent opens its own WebSocket |
 //! | `POST /2010-04-01/Accounts/{ac}/Calls/{ca}.json` | `Status=completed` ends a call, as Twilio's API does |
 //!
 //! The crate knows HTTP only; what is asked for is done by the [`Backend`].
 
+mod calls;
 mod dial_in;
 mod problem;
+mod server;
+mod trunks;
 mod twilio;
 
 use std::io;
@@ -26,7 +34,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::{TcpListener, TcpStream};
 
+pub use calls::{CallView, PlaceError, PlaceRequest, PressError};
 pub use problem::Problem;
+pub use trunks::{AddressView, TrunkView};
 
 /// What the daemon does for its HTTP users.
 pub trait Backend: Send + Sync + 'static {
@@ -44,10 +54,29 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// Where there is no such call, or the password is wrong.
     fn complete_call(&self, call_sid: &str, password: Option<&str>) -> Result<(), CompleteError>;
+    /// Places a call. The same `key` again gives the call that it placed.
+    ///
+    /// # Errors
+    /// Why not; nothing was sent.
+    fn place_call(&self, request: PlaceRequest, key: Option<String>) -> Result<CallView, PlaceError>;
+    /// The newest `limit` calls before `cursor`, the newest first.
+    fn calls(&self, cursor: Option<&str>, limit: usize) -> Vec<CallView>;
+    /// One call.
+    fn call(&self, id: &str) -> Option<CallView>;
+    /// Presses keys in a call.
+    ///
+    /// # Errors
+    /// Where they are none, or the call is not up.
+    fn press(&self, id: &str, keys: &str) -> Result<(), PressError>;
+    /// Ends a call; false where there is no such call in progress.
+    fn hang_up(&self, id: &str) -> bool;
+    /// The trunks.
+    fn trunks(&self) -> Vec<TrunkView>;
     /// Whether an agent of that name dials in and shows that secret.
     fn may_dial_in(&self, agent: &str, secret: &str) -> bool;
-    /// Takes over an agent's socket, its handshake answered, with the bytes read behind it.
-    fn dial_in(&self, agent: &str, stream: TcpStream, unread: Vec<u8>);
+    /// Takes over an agent's socket, its handshake answered, with the bytes read behind it. The secret
+    /// is the one that it showed.
+    fn dial_in(&self, agent: &str, secret: &str, stream: TcpStream, unread: Vec<u8>);
     /// The token that operators show, where one is configured.
     fn token(&self) -> Option<&str>;
 }
@@ -78,6 +107,10 @@ pub async fn serve(
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/config/reload", post(reload))
+        .route("/v1/trunks", get(trunks::list))
+        .route("/v1/calls", post(calls::place).get(calls::list))
+        .route("/v1/calls/{id}/dtmf", post(calls::dtmf))
+        .route("/v1/calls/{id}", get(calls::show).delete(calls::hang_up))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&backend), authorize));
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -87,8 +120,9 @@ pub async fn serve(
         .merge(guarded)
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(server::in_time))
         .with_state(backend);
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    server::run(listener, router, stop).await
 }
 
 async fn authorize(State(backend): State<Shared>, request: Request, next: Next) -> Response {

@@ -19,6 +19,8 @@ pub struct Problem {
 
 #[derive(Debug, Serialize)]
 struct Detail {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'static str>,
     detail: String,
 }
 
@@ -39,7 +41,14 @@ impl Problem {
     /// Adds what is wrong one by one.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<String>) -> Self {
-        self.errors = errors.into_iter().map(|detail| Detail { detail }).collect();
+        self.errors = errors.into_iter().map(|detail| Detail { pointer: None, detail }).collect();
+        self
+    }
+
+    /// Adds the field that is wrong, by its JSON Pointer.
+    #[must_use]
+    pub fn at(mut self, pointer: &'static str, detail: &str) -> Self {
+        self.errors.push(Detail { pointer: Some(pointer), detail: detail.to_owned() });
         self
     }
 }

@@ -8,32 +8,48 @@
 //!           Closing: CloseRoom asked; late results are released ── RoomClosed ─▶ Over (record)
 //! ```
 //! A number without an agent is announced: SettingUp plays into a 183 and ends in 480.
+//!
+//! ```text
+//!          FindFlow         OpenMedia, ConnectAgent    both there: INVITE       2xx: StartRoom
+//! Place ─▶ Finding ─▶ SettingUp ──────────────────────▶ Ringing ───────────────▶ Talking ─▶ …
+//!             ▲            refused for now, or nobody there: the next address     │
+//!             └────────────────────────────────────────────┴───────────────────┘
+//! ```
 
+mod dial;
 mod media;
 mod setup;
 mod teardown;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_routing::{Caller, Route, Trunk};
-use trunkline_sdp::{Codec, Description, LocalMedia, Selection};
-use trunkline_signalling::dialog::{Cx, Leg, LegEvent};
+use trunkline_sdp::{Codec, Description, KeySeed, LocalMedia, Selection};
+use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent};
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
+use trunkline_sip::text::OneLine;
 
 use crate::config::Advertised;
 use crate::{CallHandle, EndedBy, MediaStats, Output, ShardConfig};
 
+use dial::Dialing;
 pub(crate) use setup::announcement_route;
 
 /// Where a call stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// A call that we place: looking for the way to the trunk.
+    Finding,
     /// Waiting for the room and the agent.
     SettingUp,
     /// The agent speaks in a 183: "not in service".
     Announcing,
+    /// Our INVITE is out.
+    Ringing,
     /// Answered.
     Talking,
     /// The room is being closed.
@@ -55,14 +71,19 @@ struct Ending {
 pub(crate) struct Call {
     handle: CallHandle,
     id: String,
-    dialog_key: String,
     leg: Leg,
     route: Route,
     phase: Phase,
     /// The call only announces that the number is not in service.
     announce: bool,
+    /// What a call that we place has beside.
+    dialing: Option<Box<Dialing>>,
     codecs: Vec<Codec>,
+    /// What our SRTP keys are made from, until the stream moves.
+    keys: KeySeed,
     advertised: Advertised,
+    own_addresses: Arc<[IpAddr]>,
+    media_addresses: Arc<[IpAddr]>,
     edge_timeout: Duration,
     /// The peer's description, while it is to be answered.
     offer: Option<Description>,
@@ -90,18 +111,19 @@ impl Call {
         cx: &mut Cx<'_>,
         config: &ShardConfig,
     ) -> Self {
-        let dialog = leg.dialog();
-        let micros = cx.now.utc.as_micros();
         Self {
             handle,
-            id: format!("call_{micros:014x}{:08x}", cx.tokens.number() >> 32),
-            dialog_key: format!("{}|{}", dialog.call_id, dialog.local_tag),
+            id: call_id(cx.now, cx.tokens.number()),
             leg,
             route,
             phase: Phase::SettingUp,
             announce,
+            dialing: None,
             codecs: config.codecs.clone(),
+            keys: config.key_seed.of_call(handle.0),
             advertised: config.advertised.clone(),
+            own_addresses: Arc::clone(&config.own_addresses),
+            media_addresses: Arc::clone(&config.media_addresses),
             edge_timeout: config.edge_timeout,
             offer: None,
             selection: None,
@@ -121,23 +143,36 @@ impl Call {
         self.handle
     }
 
-    pub(crate) fn dialog_key(&self) -> &str {
-        &self.dialog_key
+    /// Call-ID and local tag.
+    pub(crate) fn dialog_id(&self) -> (&str, &str) {
+        let dialog = self.leg.dialog();
+        (&dialog.call_id, &dialog.local_tag)
     }
 
     /// The number that was called.
     #[cfg(test)]
-    pub(crate) fn called(&self) -> trunkline_routing::E164 {
-        self.route.called()
+    pub(crate) const fn called(&self) -> &trunkline_routing::Destination {
+        &self.route.called
+    }
+
+    /// A step in the log, at the level debug; every line of a call carries both of its ids.
+    pub(crate) fn step(&self, what: &str) {
+        let sip_call_id = &self.leg.dialog().call_id;
+        tracing::debug!(call = %self.id, sip_call_id = %OneLine(sip_call_id), "{what}");
     }
 
     pub(crate) fn owns(&self, request: &Request) -> bool {
-        self.leg.dialog().owns(request)
+        self.leg.owns(request)
     }
 
     /// Whether the record is written and the dialog needs nothing more.
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over) && self.leg.is_over()
+    }
+
+    /// What the shard keeps of the leg when the call is forgotten.
+    pub(crate) fn remains(&mut self) -> Option<(Dialog, LateAnswers)> {
+        self.leg.remains()
     }
 
     /// The client transaction whose response the call waits for.
@@ -161,7 +196,9 @@ impl Call {
 
     fn own_timeout(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         match self.phase {
+            Phase::Finding => self.fail(cx, out, 503, EndedBy::Gateway, "the trunk was not found in time"),
             Phase::SettingUp => self.fail(cx, out, 480, EndedBy::Gateway, "the agent did not answer in time"),
+            Phase::Ringing => self.fail(cx, out, 480, EndedBy::Gateway, "nobody answered in time"),
             Phase::Announcing | Phase::Talking => {
                 self.fail(cx, out, 480, EndedBy::Gateway, "longest duration reached");
             }
@@ -185,16 +222,27 @@ impl Call {
     fn drain_events(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         while !cx.events.is_empty() {
             match cx.events.remove(0) {
-                LegEvent::Ended(why) => self.leg_ended(cx.now, why, out),
+                LegEvent::Ended(why) => {
+                    tracing::debug!(call = %self.id, sip_call_id = %OneLine(&self.leg.dialog().call_id), ?why, "the leg is over");
+                    if !self.goes_elsewhere(cx, why, out) {
+                        self.leg_ended(cx.now, why, out);
+                    }
+                }
                 LegEvent::Acknowledged(answer) => self.acknowledged(cx, answer, out),
                 LegEvent::Offer(offer) => self.peer_offer(cx, offer, out),
-                // Content for the agent: delivered with the events of the socket protocols.
+                // Taken and answered where configuration says so; no agent protocol of today carries them.
                 LegEvent::Info(_) | LegEvent::Message(_) => {}
-                // Of calls that we place; none of these legs does.
-                LegEvent::Progress(..) | LegEvent::Answered(_) => {}
+                LegEvent::Progress(code, body) => self.progress(code, &body, out),
+                LegEvent::Answered(answer) => self.callee_answered(cx, &answer.body, out),
             }
         }
     }
+}
+
+/// Our id of a call: when it began, and chance.
+#[must_use]
+pub fn call_id(now: Now, chance: u64) -> String {
+    format!("call_{:014x}{:08x}", now.utc.as_micros(), chance >> 32)
 }
 
 /// The caller as records and agents see it.

@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use trunkline_routing::{Agent, RouteTable};
+use trunkline_routing::{Agent, Route, RouteTable};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
-use trunkline_sip::{Flow, Message, Transmit};
+use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
 
-use crate::CallRecord;
+use crate::{CallRecord, TrunkCharge, TrunkState, TrunkTask};
 
 /// Our handle of a call: its shard in the upper 16 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,17 +29,63 @@ pub struct AgentRequest {
     pub agent: Arc<Agent>,
     /// Our id of the call.
     pub call_id: String,
+    /// The Call-ID, for the log.
+    pub sip_call_id: String,
     /// What it is told: `from_number`, `to_number`, `system__…`, metadata, attributes.
     pub parameters: Vec<(String, String)>,
+}
+
+/// A call to be placed.
+#[derive(Debug)]
+pub struct PlaceCall {
+    /// Our id of it, given to whom asked for it.
+    pub id: String,
+    /// Its Call-ID, which belongs to the shard that gets this.
+    pub sip_call_id: String,
+    /// What routing decided.
+    pub route: Route,
+    /// Told to the agent beside what every agent is told.
+    pub variables: Vec<(String, String)>,
+    /// Fields of the INVITE, checked by routing.
+    pub fields: Vec<(String, String)>,
+    /// Keys that are pressed once the call is answered.
+    pub dtmf_prefix: Option<String>,
+}
+
+/// A call as it begins, for lists of calls in progress.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallStart {
+    /// Our id.
+    pub call_id: String,
+    /// The SIP header.
+    pub sip_call_id: String,
+    /// Which way.
+    pub direction: &'static str,
+    /// Who calls, as records show it.
+    pub from: String,
+    /// Who is called.
+    pub to: String,
+    /// Trunk.
+    pub trunk: String,
+    /// Agent.
+    pub agent: String,
+    /// Seconds since the Unix epoch.
+    pub started_at: f64,
 }
 
 /// An input of a shard.
 #[derive(Debug)]
 pub enum Input {
-    /// A message from the wire.
-    Message(Box<Message>, Flow),
+    /// Place a call.
+    Place(Box<PlaceCall>),
+    /// The way to a hop, and whether there are more behind it; or why there is none.
+    FlowFound(CallHandle, Result<(Flow, bool), String>),
+    /// A message from the wire, and who its peer has proved to be.
+    Message(Box<Message>, Flow, PeerNames),
     /// A connection is gone.
     ConnectionLost(u64),
+    /// A request of ours could not be sent: no hop of its was to be reached.
+    Unsent(Box<Request>),
     /// The room is open; `None` where no port was free.
     MediaOpened(CallHandle, Option<SocketAddr>),
     /// The agent is in the room, or cannot be reached.
@@ -49,6 +96,14 @@ pub enum Input {
     RoomClosed(CallHandle, MediaStats),
     /// End the call, for this reason; from the API or the agent's own REST call.
     HangUp(CallHandle),
+    /// Press these keys towards the caller or the callee.
+    Press(CallHandle, String),
+    /// Look after a trunk; told again after new tables.
+    KeepTrunk(Box<TrunkCharge>),
+    /// The way to a trunk's address, and whether there are more behind it; or why there is none.
+    TrunkFlowFound(TrunkTask, Result<(Flow, bool), String>),
+    /// What the link of a trunk came to, on whichever shard it is.
+    TrunkState(Arc<TrunkState>),
     /// New tables.
     Reload(Arc<RouteTable>),
     /// Take no new calls.
@@ -77,12 +132,38 @@ pub enum Output {
     ConnectAgent(CallHandle, Box<AgentRequest>),
     /// The call is answered: let the agent hear and speak.
     StartRoom(CallHandle),
+    /// Press these keys.
+    Press(CallHandle, String),
     /// Close the room, if there is one, and say what it came to.
     CloseRoom(CallHandle),
+    /// Find the way to a hop: its `skip`th place, by RFC 3263.
+    FindFlow {
+        /// The call.
+        call: CallHandle,
+        /// The hop.
+        hop: Hop,
+        /// How large the request will be, at most.
+        bytes: usize,
+        /// Places that were tried already.
+        skip: usize,
+    },
+    /// The same for a link of a trunk.
+    FindTrunkFlow {
+        /// Who asks.
+        task: TrunkTask,
+        /// The hop.
+        hop: Hop,
+        /// How large the request will be, at most.
+        bytes: usize,
+        /// Places that were tried already.
+        skip: usize,
+    },
+    /// A trunk's registration or health has changed: every shard is to know.
+    TrunkState(Box<TrunkState>),
     /// A call began.
-    Began(CallHandle),
-    /// A call was answered, that many milliseconds after its INVITE.
-    Answered(CallHandle, u64),
+    Began(CallHandle, Box<CallStart>),
+    /// A call was answered, so long after its INVITE.
+    Answered(CallHandle, Duration),
     /// A call is over.
     Ended(Box<CallRecord>),
     /// A request was refused before it became a call.
@@ -95,5 +176,7 @@ pub enum Output {
         reason: String,
         /// Where it came from.
         source: SocketAddr,
+        /// The trunk that it came by, where routing knows it.
+        trunk: Option<String>,
     },
 }

@@ -9,14 +9,19 @@
 
 mod call;
 mod caller;
+mod challenge;
 mod config;
 mod io;
 mod record;
 mod shard;
+mod trunk;
 
+pub use call::call_id;
 pub use caller::{CallPlan, Caller, CallerEvent, CallerOutput};
-pub use config::{Advertised, ShardConfig};
-pub use io::{AgentRequest, CallHandle, Input, Output};
-pub use record::{CallRecord, EndedBy};
+pub use challenge::{Challenger, NonceBook};
+pub use config::{Advertised, ListenerNames, ShardConfig};
+pub use io::{AgentRequest, CallHandle, CallStart, Input, Output, PlaceCall};
+pub use record::{CallRecord, EndedBy, Status};
 pub use shard::Shard;
+pub use trunk::{AddressState, Purpose, RegistrationState, TrunkCharge, TrunkState, TrunkTask};
 pub use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};

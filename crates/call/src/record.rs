@@ -10,10 +10,54 @@ use crate::MediaStats;
 pub enum EndedBy {
     /// The caller.
     Caller,
+    /// The one that we called.
+    Callee,
     /// The agent.
     Agent,
     /// The gateway: a timer, a refusal, an operator.
     Gateway,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It was answered and is over.
+    Completed,
+    /// The other side was busy: 486, 600.
+    Busy,
+    /// Nobody answered in time: 408, 480, or our own patience.
+    NoAnswer,
+    /// Given up before an answer by whoever placed it: 487.
+    Canceled,
+    /// Anything else.
+    Failed,
+}
+
+impl Status {
+    /// Of an INVITE's final code, where it was never answered.
+    #[must_use]
+    pub const fn of_code(code: u16) -> Self {
+        match code {
+            200..=299 => Self::Completed,
+            486 | 600 => Self::Busy,
+            408 | 480 => Self::NoAnswer,
+            487 => Self::Canceled,
+            _ => Self::Failed,
+        }
+    }
+
+    /// The word of the API and of records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Busy => "busy",
+            Self::NoAnswer => "no_answer",
+            Self::Canceled => "canceled",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// One call, ended. Field names are those of the JSON lines in `data_dir`.
@@ -23,8 +67,10 @@ pub struct CallRecord {
     pub call_id: String,
     /// The SIP header.
     pub sip_call_id: String,
-    /// `inbound`.
+    /// `inbound` or `outbound`.
     pub direction: &'static str,
+    /// What became of it.
+    pub status: Status,
     /// Caller; masked where the number hides it.
     pub from: String,
     /// Called number.

@@ -4,37 +4,65 @@
 //! INVITE is answered 500 or its dialog ended with BYE, its room closed, its record written, and no
 //! other call notices.
 
+mod departed;
+mod proof;
 mod requests;
+mod trunks;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use trunkline_routing::RouteTable;
 use trunkline_signalling::dialog::{Cx, LegEvent};
-use trunkline_signalling::{ClientId, Inbound, KeyedHash, Mono, Now, Tokens, Transactions};
+use trunkline_signalling::{
+    ClientId, Fingerprint, Inbound, KeyedHash, Mono, Now, ServerId, Tokens, Transactions,
+};
+use trunkline_sip::PeerNames;
 
+use self::trunks::Trunks;
 use crate::call::Call;
 use crate::{CallHandle, Input, Output, ShardConfig};
+use departed::Departed;
 
 /// What a test plants to make a call panic.
 pub(crate) type Fault = fn(&Call) -> bool;
+
+/// A call and what the shard's tables hold of it.
+#[derive(Debug)]
+struct Member {
+    call: Call,
+    /// Its key among the dialogs.
+    dialog: Fingerprint,
+    /// The transaction of its INVITE, where that came to us.
+    invite: Option<ServerId>,
+    /// Client transactions that it has opened and that have no final response.
+    clients: Vec<ClientId>,
+    /// Its place among the deadlines.
+    scheduled: Option<Mono>,
+}
 
 /// One shard.
 pub struct Shard {
     config: ShardConfig,
     table: Arc<RouteTable>,
     draining: bool,
+    /// Who the peer has proved to be whose message is being handled: its certificate's names, and the
+    /// trunk whose credentials it has shown or whose registration it came by.
+    names: PeerNames,
+    proved: Option<String>,
+    trunks: Trunks,
     transactions: Transactions,
     tokens: Tokens,
-    calls: BTreeMap<CallHandle, Box<Call>>,
-    /// `Call-ID|local tag` to its call.
-    dialogs: HashMap<String, CallHandle, KeyedHash>,
+    hash: KeyedHash,
+    calls: HashMap<CallHandle, Box<Member>, KeyedHash>,
+    /// Call-ID and local tag to their call.
+    dialogs: HashMap<Fingerprint, CallHandle, KeyedHash>,
     /// Server and client transactions to their calls.
-    servers: BTreeMap<trunkline_signalling::ServerId, CallHandle>,
-    clients: BTreeMap<ClientId, CallHandle>,
+    servers: HashMap<ServerId, CallHandle, KeyedHash>,
+    clients: HashMap<ClientId, CallHandle, KeyedHash>,
     deadlines: BTreeSet<(Mono, CallHandle)>,
-    scheduled: BTreeMap<CallHandle, Mono>,
+    departed: Departed,
     outputs: VecDeque<Output>,
     serial: u64,
     fault: Option<Fault>,
@@ -50,12 +78,16 @@ impl Shard {
             tokens: Tokens::new(config.key),
             table,
             draining: false,
-            calls: BTreeMap::new(),
+            names: None,
+            proved: None,
+            trunks: Trunks::default(),
+            hash,
+            calls: HashMap::with_hasher(hash),
             dialogs: HashMap::with_hasher(hash),
-            servers: BTreeMap::new(),
-            clients: BTreeMap::new(),
+            servers: HashMap::with_hasher(hash),
+            clients: HashMap::with_hasher(hash),
             deadlines: BTreeSet::new(),
-            scheduled: BTreeMap::new(),
+            departed: Departed::new(hash),
             outputs: VecDeque::new(),
             serial: 0,
             fault: None,
@@ -72,8 +104,16 @@ impl Shard {
     /// Handles one input; drain [`Self::poll_output`] after each.
     pub fn handle(&mut self, input: Input, now: Now) {
         match input {
-            Input::Message(message, flow) => self.receive(*message, flow, now),
-            Input::ConnectionLost(connection) => self.transactions.connection_lost(connection),
+            Input::Message(message, flow, names) => {
+                self.names = names;
+                self.receive(*message, flow, now);
+            }
+            Input::ConnectionLost(connection) => self.connection_lost(connection, now),
+            Input::Unsent(request) => self.unsent(&request),
+            Input::Place(place) => self.place(*place, now),
+            Input::FlowFound(call, found) => {
+                self.with_call(call, now, |call, cx, out| call.flow_found(cx, found, out));
+            }
             Input::MediaOpened(call, opened) => {
                 if !self.with_call(call, now, |call, cx, out| call.media_opened(cx, opened, out))
                     && opened.is_some()
@@ -95,16 +135,28 @@ impl Shard {
             Input::HangUp(call) => {
                 self.with_call(call, now, |call, cx, out| call.hang_up(cx, out));
             }
-            Input::Reload(table) => self.table = table,
-            Input::Drain => self.draining = true,
+            Input::Press(call, keys) => {
+                self.with_call(call, now, |call, _, out| call.press(keys, out));
+            }
+            Input::KeepTrunk(charge) => self.keep_trunk(*charge, now),
+            Input::TrunkFlowFound(task, found) => self.trunk_flow_found(task, found, now),
+            Input::TrunkState(state) => self.trunks.know(state),
+            Input::Reload(table) => {
+                self.table = table;
+                self.reload_trunks(now);
+            }
+            Input::Drain => {
+                self.draining = true;
+                self.leave_trunks(now);
+            }
             Input::EndAll => {
-                let all: Vec<CallHandle> = self.calls.keys().copied().collect();
-                for call in all {
+                for call in self.all_calls() {
                     self.with_call(call, now, |call, cx, out| call.hang_up(cx, out));
                 }
             }
         }
         self.drain_transactions(now);
+        (self.names, self.proved) = (None, None);
     }
 
     /// The next output.
@@ -119,23 +171,42 @@ impl Shard {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
         let call = self.deadlines.first().map(|(at, _)| *at);
-        [self.transactions.poll_timeout(), call].into_iter().flatten().min()
+        let own = [call, self.departed.deadline(), self.trunks.poll_timeout()];
+        own.into_iter().chain([self.transactions.poll_timeout()]).flatten().min()
     }
 
     /// Runs every timer that is due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.transactions.handle_timeout(now.mono);
+        self.departed.timeout(now.mono);
         while let Some((at, handle)) = self.deadlines.first().copied() {
             if at > now.mono {
                 break;
             }
             self.with_call(handle, now, Call::handle_timeout);
             // A deadline that its call did not move would be due for ever.
-            if self.scheduled.get(&handle) == Some(&at) {
-                self.schedule(handle, None);
-            }
+            self.deadlines.remove(&(at, handle));
         }
+        self.trunk_timeouts(now);
         self.drain_transactions(now);
+    }
+
+    /// Which shard this is.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        usize::from(self.config.shard)
+    }
+
+    /// How many transactions there are.
+    #[must_use]
+    pub fn transactions(&self) -> usize {
+        self.transactions.count()
+    }
+
+    /// Whether it drains and a request of ours, such as a BYE, waits for its answer.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.draining && self.transactions.awaits_answer()
     }
 
     /// Calls in progress.
@@ -149,10 +220,12 @@ impl Shard {
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
             && self.transactions.is_idle()
+            && self.trunks.is_idle()
             && self.dialogs.is_empty()
             && self.servers.is_empty()
             && self.clients.is_empty()
             && self.deadlines.is_empty()
+            && self.departed.is_empty()
     }
 
     fn drain_transactions(&mut self, now: Now) {
@@ -173,26 +246,32 @@ impl Shard {
                         });
                     }
                 }
+                Inbound::Response(tx, response) if self.trunk_response(tx, &response, now) => {}
                 Inbound::Response(tx, response) => {
                     // A 2xx comes again where its ACK was lost; its transaction is settled then.
                     let call = self.clients.get(&tx).copied().or_else(|| self.dialog_of_response(&response));
                     if response.code() >= 200 {
                         self.clients.remove(&tx);
                     }
-                    if let Some(call) = call {
-                        self.with_call(call, now, |call, cx, out| {
-                            call.with_leg(cx, out, |leg, cx| leg.handle_response(cx, tx, &response));
-                        });
+                    match call {
+                        Some(call) => {
+                            self.with_call(call, now, |call, cx, out| {
+                                call.with_leg(cx, out, |leg, cx| leg.handle_response(cx, tx, &response));
+                            });
+                        }
+                        None => self.answered_too_late(&response, now),
                     }
                 }
-                Inbound::StrayOk(response, _) => {
-                    if let Some(call) = self.dialog_of_response(&response) {
+                Inbound::StrayOk(response, _) => match self.dialog_of_response(&response) {
+                    Some(call) => {
                         self.with_call(call, now, |call, cx, out| {
                             call.with_leg(cx, out, |leg, cx| leg.handle_stray_ok(cx, &response));
                         });
                     }
-                }
+                    None => self.answered_too_late(&response, now),
+                },
                 Inbound::Timeout(tx) => {
+                    self.trunk_no_response(tx, now);
                     if let Some(call) = self.clients.remove(&tx) {
                         self.with_call(call, now, |call, cx, out| {
                             call.with_leg(cx, out, |leg, cx| leg.handle_no_response(cx, tx));
@@ -205,6 +284,24 @@ impl Shard {
         }
     }
 
+    /// What waits for an answer on the connection goes elsewhere, and so do dialogs that stuck to it.
+    fn connection_lost(&mut self, connection: u64, now: Now) {
+        self.transactions.connection_lost(connection);
+        self.trunk_connection_lost(connection, now);
+        for call in self.all_calls() {
+            self.with_call(call, now, |call, cx, out| {
+                call.with_leg(cx, out, |leg, cx| leg.connection_lost(cx, connection));
+            });
+        }
+    }
+
+    /// Every call, in their order.
+    fn all_calls(&self) -> Vec<CallHandle> {
+        let mut all: Vec<CallHandle> = self.calls.keys().copied().collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Runs `work` on a call with the panic guard round it; false where there is no such call.
     fn with_call(
         &mut self,
@@ -212,56 +309,83 @@ impl Shard {
         now: Now,
         work: impl FnOnce(&mut Call, &mut Cx<'_>, &mut VecDeque<Output>),
     ) -> bool {
-        let Some(mut call) = self.calls.remove(&handle) else {
+        let Some(mut member) = self.calls.remove(&handle) else {
             return false;
         };
+        let call = &mut member.call;
         let mut events: Vec<LegEvent> = Vec::new();
         let fault = self.fault;
         let mut cx =
             Cx { transactions: &mut self.transactions, tokens: &mut self.tokens, now, events: &mut events };
         let outputs = &mut self.outputs;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            assert!(!fault.is_some_and(|fault| fault(&call)), "planted fault");
-            work(&mut call, &mut cx, outputs);
+            assert!(!fault.is_some_and(|fault| fault(call)), "planted fault");
+            work(call, &mut cx, outputs);
         }));
         if outcome.is_err() {
             // Best effort, and itself guarded: what is left of the call may be in any state, so it
             // gets no further input.
             let _ = catch_unwind(AssertUnwindSafe(|| call.abandon(&mut cx, outputs)));
-            self.forget(&call);
+            self.forget(&mut member, now);
         } else if call.is_over() {
-            self.forget(&call);
+            self.forget(&mut member, now);
         } else {
-            self.adopt_clients(&call);
-            self.schedule(handle, call.poll_timeout());
-            self.calls.insert(handle, call);
+            self.adopt_clients(&mut member);
+            self.schedule(&mut member);
+            self.calls.insert(handle, member);
         }
         true
     }
 
     /// Client transactions that the call has opened find their way back to it.
-    fn adopt_clients(&mut self, call: &Call) {
-        if let Some(tx) = call.client_transaction() {
-            self.clients.insert(tx, call.handle());
+    fn adopt_clients(&mut self, member: &mut Member) {
+        let Some(tx) = member.call.client_transaction() else {
+            return;
+        };
+        if self.clients.insert(tx, member.call.handle()).is_none() {
+            member.clients.retain(|old| self.clients.contains_key(old));
+            member.clients.push(tx);
         }
     }
 
-    fn schedule(&mut self, handle: CallHandle, at: Option<Mono>) {
-        if let Some(before) = self.scheduled.remove(&handle) {
-            self.deadlines.remove(&(before, handle));
+    fn schedule(&mut self, member: &mut Member) {
+        let (handle, at) = (member.call.handle(), member.call.poll_timeout());
+        if at == member.scheduled {
+            return;
         }
-        if let Some(at) = at {
-            self.scheduled.insert(handle, at);
-            self.deadlines.insert((at, handle));
+        self.unschedule(member);
+        member.scheduled = at;
+        self.deadlines.extend(at.map(|at| (at, handle)));
+    }
+
+    fn unschedule(&mut self, member: &Member) {
+        if let Some(before) = member.scheduled {
+            self.deadlines.remove(&(before, member.call.handle()));
         }
     }
 
-    fn forget(&mut self, call: &Call) {
-        let handle = call.handle();
-        self.schedule(handle, None);
-        self.dialogs.remove(call.dialog_key());
-        self.servers.retain(|_, owner| *owner != handle);
-        self.clients.retain(|_, owner| *owner != handle);
+    fn forget(&mut self, member: &mut Member, now: Now) {
+        self.unschedule(member);
+        if let Some(remains) = member.call.remains() {
+            let until = now.mono + self.config.timers.transaction_timeout();
+            self.departed.keep(member.dialog, remains, until);
+        }
+        self.dialogs.remove(&member.dialog);
+        if let Some(invite) = &member.invite {
+            self.servers.remove(invite);
+        }
+        for tx in &member.clients {
+            self.clients.remove(tx);
+        }
+    }
+
+    /// The key of a dialog: Call-ID and local tag.
+    fn dialog_key(&self, call_id: &[u8], tag: &str) -> Fingerprint {
+        let mut print = self.hash.fingerprint();
+        // As the dialog holds it, bytes that are not UTF-8 replaced.
+        print.part(String::from_utf8_lossy(call_id).as_bytes());
+        print.part(tag);
+        print.finish()
     }
 }
 

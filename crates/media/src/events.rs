@@ -18,8 +18,9 @@ struct Press {
     ended: bool,
 }
 
-/// How far a segment's start may lie from the end of the one before, in samples: two packets.
-const SEGMENT_SLACK: u32 = 640;
+/// How much of a segment's end may be lost, in samples: a second. A key that is let go and pressed again
+/// within it, after seven seconds and with all its ends lost, is taken for one press.
+const SEGMENT_SLACK: u32 = 8000;
 
 impl DigitReader {
     /// Takes the payload of an event packet; gives the digit where a new press begins.
@@ -45,7 +46,7 @@ impl DigitReader {
             return None;
         }
         let gap = ahead.abs_diff(u32::from(last.duration));
-        let long = last.duration > u16::MAX - 2 * SEGMENT_SLACK as u16;
+        let long = last.duration > u16::MAX - SEGMENT_SLACK as u16;
         let continues = last.event == event && !last.ended && long && gap <= SEGMENT_SLACK;
         self.last = Some(press);
         (!continues).then_some(digit)
@@ -109,6 +110,35 @@ mod tests {
             (65_535, packet(9, true, 4000)),
         ];
         assert_eq!(read(&mut reader, &segments), "9");
+    }
+
+    #[test]
+    fn a_long_press_is_one_digit_though_packets_round_the_boundary_are_lost_doubled_or_late() {
+        let segment = |timestamp, durations: &[u16]| -> Vec<_> {
+            durations.iter().map(|duration| (timestamp, packet(9, false, *duration))).collect()
+        };
+        let end = [(65_535, packet(9, true, 4000))];
+        // What arrives before the boundary, what behind it.
+        let cases: [(&[u16], &[u16]); 6] = [
+            (&[160, 65_215], &[160]),
+            (&[160, 64_895, 64_895], &[320, 160]),
+            (&[160, 63_999], &[1280]),
+            (&[160, 57_700], &[160]),
+            (&[160, 65_535, 65_535, 65_375], &[160, 160]),
+            (&[65_535], &[160]),
+        ];
+        for (before, behind) in cases {
+            let mut reader = DigitReader::default();
+            let packets = [segment(0, before), segment(65_535, behind), segment(0, &[65_535]), end.to_vec()];
+            assert_eq!(read(&mut reader, &packets.concat()), "9", "{before:?} {behind:?}");
+            assert_eq!(read(&mut reader, &[(90_000, packet(9, false, 160))]), "9", "pressed again");
+        }
+        let mut reader = DigitReader::default();
+        let presses = [segment(0, &[160, 65_215]), vec![(65_535, packet(8, false, 160))]];
+        assert_eq!(read(&mut reader, &presses.concat()), "98", "another key");
+        let mut reader = DigitReader::default();
+        let presses = [segment(0, &[160, 57_000]), segment(65_535, &[160])];
+        assert_eq!(read(&mut reader, &presses.concat()), "99", "too much is missing");
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! G.711 (ITU-T G.711) and the direct conversion between its two laws.
+//!
+//! Rooms carry G.711: the leg makes it of any other codec (`codec.rs`), and of that there is µ-law.
 
 use std::sync::LazyLock;
 
@@ -59,11 +61,20 @@ pub const fn linear_to_alaw(sample: i16) -> u8 {
     (sign | byte as u8) ^ 0x55
 }
 
+/// A sample as a law writes it.
+#[must_use]
+pub(crate) const fn encode(sample: i16, codec: Codec) -> u8 {
+    match codec {
+        Codec::Pcmu | Codec::G722 | Codec::Opus => linear_to_ulaw(sample),
+        Codec::Pcma => linear_to_alaw(sample),
+    }
+}
+
 /// The byte that is silence.
 #[must_use]
 pub const fn silence(codec: Codec) -> u8 {
     match codec {
-        Codec::Pcmu => 0xff,
+        Codec::Pcmu | Codec::G722 | Codec::Opus => 0xff,
         Codec::Pcma => 0xd5,
     }
 }
@@ -76,9 +87,10 @@ static TO_ULAW: LazyLock<[u8; 256]> =
 /// Converts audio in place from one law to the other.
 pub fn transcode(audio: &mut [u8], from: Codec, to: Codec) {
     let table = match (from, to) {
-        (Codec::Pcmu, Codec::Pcma) => &*TO_ALAW,
-        (Codec::Pcma, Codec::Pcmu) => &*TO_ULAW,
-        (Codec::Pcmu, Codec::Pcmu) | (Codec::Pcma, Codec::Pcma) => return,
+        (Codec::Pcmu | Codec::G722 | Codec::Opus, Codec::Pcma) => &*TO_ALAW,
+        (Codec::Pcma, Codec::Pcmu | Codec::G722 | Codec::Opus) => &*TO_ULAW,
+        (Codec::Pcma, Codec::Pcma)
+        | (Codec::Pcmu | Codec::G722 | Codec::Opus, Codec::Pcmu | Codec::G722 | Codec::Opus) => return,
     };
     for byte in audio {
         *byte = table[usize::from(*byte)];

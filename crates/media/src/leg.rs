@@ -1,27 +1,32 @@
 //! The caller's RTP leg: one port pair, one peer (RFC 3550, symmetric RTP by RFC 4961).
 //!
-//! The peer is the one that was negotiated, or the address it first proves, and then locked; a
-//! re-INVITE that moves the media unlocks it. Packets from anywhere else are counted and dropped.
+//! The peer is the one that was negotiated, or the address it first proves (`latch.rs`). Packets from
+//! anywhere else are counted and dropped.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use mio::net::UdpSocket;
-use rtcp::receiver_report::ReceiverReport;
-use rtcp::reception_report::ReceptionReport;
-use rtcp::sender_report::SenderReport;
-use rtcp::source_description::{SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem};
 use trunkline_sdp::Codec;
-use trunkline_sdp::media::{MediaSpec, MediaStats};
-use webrtc_util::marshal::{Marshal, Unmarshal};
+use trunkline_sdp::media::{DtmfMethod, MediaSpec, MediaStats};
 
-use crate::events::DigitReader;
+use crate::g711::{encode, silence};
+use crate::keypad::tone;
+use crate::latch::Latch;
 use crate::ports::Pair;
 use crate::quality::Quality;
 use crate::rtp_packet::{FIXED, RtpHeader, write_rtp};
+use crate::srtp::{OVERHEAD, Srtp};
+use carried::Translator;
+use keys::Keys;
+
+mod carried;
+mod keys;
+mod reports;
 
 /// Longest payload sent: 60 ms of G.711.
 pub(crate) const MAX_PAYLOAD: usize = 480;
+/// Samples in a second of what a room carries.
+const ROOM_RATE: u32 = 8000;
 /// Payload type of comfort noise (RFC 3389).
 const COMFORT_NOISE: u8 = 13;
 
@@ -38,12 +43,14 @@ pub(crate) enum Heard<'a> {
 
 /// The caller's side of a room.
 pub(crate) struct RtpLeg {
-    pub(crate) rtp: UdpSocket,
-    pub(crate) rtcp: UdpSocket,
-    pub(crate) port: u16,
+    pub(crate) pair: Pair,
     spec: Option<MediaSpec>,
-    /// The source that was proved.
-    locked: Option<SocketAddr>,
+    srtp: Option<Box<Srtp>>,
+    /// Where the codec is not G.711.
+    translator: Option<Box<Translator>>,
+    latch: Latch,
+    /// Timestamp of the key press that is being sent.
+    event_began: u32,
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
@@ -55,9 +62,9 @@ pub(crate) struct RtpLeg {
     pub(crate) heard_timestamp: u32,
     pub(crate) last_heard: Instant,
     quality: Quality,
-    digits: DigitReader,
-    dtmf_digits: u32,
+    keys: Keys,
     strangers: u64,
+    unauthentic: u64,
     started: Instant,
     /// Middle 32 bits of the peer's last sender report and when it came.
     last_sr: Option<(u32, Instant)>,
@@ -67,11 +74,12 @@ impl RtpLeg {
     pub(crate) fn new(pair: Pair, spec: Option<MediaSpec>, seed: u64, now: Instant) -> Self {
         let [a, b, c, d, e, f, g, h] = seed.to_be_bytes();
         Self {
-            rtp: pair.rtp,
-            rtcp: pair.rtcp,
-            port: pair.port,
+            pair,
+            srtp: spec.and_then(|spec| spec.srtp).map(|keys| Box::new(Srtp::new(&keys))),
+            translator: spec.and_then(|spec| Translator::new(spec.codec)),
             spec,
-            locked: None,
+            latch: Latch::default(),
+            event_began: 0,
             sequence: u16::from_be_bytes([a, b]) >> 1,
             timestamp: u32::from_be_bytes([c, d, a, b]),
             ssrc: u32::from_be_bytes([e, f, g, h]),
@@ -80,10 +88,10 @@ impl RtpLeg {
             offset: None,
             heard_timestamp: 0,
             last_heard: now,
-            quality: Quality::default(),
-            digits: DigitReader::default(),
-            dtmf_digits: 0,
+            quality: Quality::new(clock(spec.as_ref())),
+            keys: Keys::default(),
             strangers: 0,
+            unauthentic: 0,
             started: now,
             last_sr: None,
         }
@@ -91,17 +99,25 @@ impl RtpLeg {
 
     /// New terms: by an answer that came late, or a re-INVITE.
     pub(crate) fn update(&mut self, spec: MediaSpec, now: Instant) {
-        let moved = self.spec.is_none_or(|old| old.remote != spec.remote);
-        if moved {
-            self.locked = None;
+        self.latch.terms(self.spec.as_ref(), &spec, now);
+        match (&mut self.srtp, &spec.srtp) {
+            (Some(srtp), Some(keys)) => srtp.rekey(keys),
+            (srtp, keys) => *srtp = keys.as_ref().map(|keys| Box::new(Srtp::new(keys))),
+        }
+        if self.translator.as_ref().map_or(self.codec(), |translator| translator.codec()) != spec.codec {
+            self.translator = Translator::new(spec.codec);
+            self.quality.count_in(spec.codec.clock_rate());
+            self.offset = None;
         }
         self.spec = Some(spec);
         self.last_heard = now;
     }
 
-    /// Whether nothing came for `limit` while something should.
+    /// Whether nothing came for `limit` while something should. A caller that holds the call hears
+    /// nothing and owes us nothing.
     pub(crate) fn is_silent(&self, limit: Duration, now: Instant) -> bool {
-        self.spec.is_some_and(|spec| spec.receives) && now.duration_since(self.last_heard) >= limit
+        self.spec.is_some_and(|spec| spec.receives && spec.sends)
+            && now.duration_since(self.last_heard) >= limit
     }
 
     /// Packet time in milliseconds.
@@ -113,22 +129,53 @@ impl RtpLeg {
         }
     }
 
-    /// Codec; µ-law before anything is agreed on.
+    /// Codec of what the room gets and gives: G.711 as negotiated, µ-law for every other codec and before
+    /// anything is agreed on.
     #[must_use]
     pub(crate) const fn codec(&self) -> Codec {
         match self.spec {
-            Some(spec) => spec.codec,
-            None => Codec::Pcmu,
+            Some(spec) if spec.codec.is_g711() => spec.codec,
+            Some(_) | None => Codec::Pcmu,
         }
     }
 
-    /// Takes a packet off the RTP port.
+    /// Steps of the leg's RTP clock in so many samples of the room's.
+    const fn steps(&self, samples: u32) -> u32 {
+        samples * (clock(self.spec.as_ref()) / ROOM_RATE)
+    }
+
+    /// Opens a packet off the RTP port, where the stream is encrypted; the plain one lies in `buffer` then.
+    /// `None` for what is not the peer's. RTCP on this port is passed on as it is.
+    pub(crate) fn opened<'a>(
+        &mut self,
+        packet: &'a [u8],
+        from: SocketAddr,
+        buffer: &'a mut [u8],
+    ) -> Option<&'a [u8]> {
+        let Some(srtp) = &mut self.srtp else { return Some(packet) };
+        if self.spec.is_some_and(|spec| spec.rtcp_mux && is_control(packet)) {
+            return Some(packet);
+        }
+        // Whoever is not even at the right place is not worth the arithmetic.
+        if self.latch.excludes(from) {
+            self.strangers += 1;
+            return None;
+        }
+        let buffer = buffer.get_mut(..packet.len())?;
+        buffer.copy_from_slice(packet);
+        let Some(length) = srtp.open(buffer) else {
+            self.unauthentic += 1;
+            return None;
+        };
+        Some(&buffer[..length])
+    }
+
+    /// Takes a packet off the RTP port, opened.
     pub(crate) fn accept<'a>(&mut self, packet: &'a [u8], from: SocketAddr, now: Instant) -> Heard<'a> {
         let Some(spec) = self.spec else {
             return Heard::Nothing;
         };
-        let second = packet.get(1).copied().unwrap_or(0);
-        if spec.rtcp_mux && (192..=223).contains(&second) {
+        if spec.rtcp_mux && is_control(packet) {
             self.rtcp_packet(packet, from, now);
             return Heard::Nothing;
         }
@@ -140,16 +187,16 @@ impl RtpLeg {
         if !(audio || event || header.payload_type == COMFORT_NOISE) {
             return Heard::Nothing;
         }
-        if !self.is_peer(from, &spec) {
+        if !self.latch.is_peer(from, &spec, now) {
             self.strangers += 1;
             return Heard::Nothing;
         }
         self.last_heard = now;
-        let arrival = (now.duration_since(self.started).as_micros() / 125) as u32;
+        let rate = u128::from(spec.codec.clock_rate());
+        let arrival = (now.duration_since(self.started).as_micros() * rate / 1_000_000) as u32;
         self.quality.received(header.ssrc, header.sequence, header.timestamp, arrival);
         if event {
-            let digit = self.digits.read(header.timestamp, payload);
-            self.dtmf_digits += u32::from(digit.is_some());
+            let digit = self.keys.event(header.ssrc, header.timestamp, payload);
             return Heard::Quiet { header, digit };
         }
         if audio && !payload.is_empty() {
@@ -159,22 +206,10 @@ impl RtpLeg {
         }
     }
 
-    /// Whether a source is the peer; the first that may be is locked.
-    fn is_peer(&mut self, from: SocketAddr, spec: &MediaSpec) -> bool {
-        if let Some(locked) = self.locked {
-            return locked == from;
-        }
-        let fits = spec.remote.is_none_or(|remote| remote.ip() == from.ip());
-        if fits {
-            self.locked = Some(from);
-        }
-        fits
-    }
-
     /// Where RTP goes: to the source that was proved, else to the negotiated address.
     fn remote(&self) -> Option<SocketAddr> {
         let spec = self.spec.filter(|spec| spec.sends)?;
-        self.locked.or(spec.remote)
+        self.latch.target().or(spec.remote)
     }
 
     /// Sends a frame straight on, with the caller's own spacing of timestamps.
@@ -184,7 +219,7 @@ impl RtpLeg {
         let timestamp = self.heard_timestamp.wrapping_add(offset);
         // Another source, or a jump: go on from where we are.
         let jump = timestamp.wrapping_sub(expected) as i32;
-        if jump.unsigned_abs() > 8000 {
+        if jump.unsigned_abs() > clock(self.spec.as_ref()) {
             self.offset = Some(expected.wrapping_sub(self.heard_timestamp));
         } else {
             self.timestamp = timestamp;
@@ -195,8 +230,16 @@ impl RtpLeg {
     /// Sends a packet and steps sequence and timestamp on.
     pub(crate) fn send(&mut self, payload: &[u8]) {
         let Some(spec) = self.spec else { return };
-        let samples = payload.len() as u32;
-        if let Some(remote) = self.remote() {
+        let steps = self.steps(payload.len() as u32);
+        let mut encoded = [0; MAX_PAYLOAD];
+        let payload = match &mut self.translator {
+            None => payload,
+            Some(translator) => {
+                let length = translator.encode(payload, &mut encoded);
+                &encoded[..length]
+            }
+        };
+        if let Some(remote) = self.remote().filter(|_| !payload.is_empty()) {
             let header = RtpHeader {
                 marker: self.sent == 0,
                 payload_type: spec.payload_type,
@@ -204,109 +247,75 @@ impl RtpLeg {
                 timestamp: self.timestamp,
                 ssrc: self.ssrc,
             };
-            let mut packet = [0; FIXED + MAX_PAYLOAD];
-            let length = write_rtp(&header, payload, &mut packet);
-            // A full socket buffer or an ICMP error costs this packet, as the network might.
-            if length > 0 && self.rtp.send_to(&packet[..length], remote).is_ok() {
-                self.sent += 1;
-                self.octets += payload.len() as u64;
-            }
-            self.sequence = self.sequence.wrapping_add(1);
+            self.transmit(&header, payload, remote);
         }
-        self.timestamp = self.timestamp.wrapping_add(samples);
+        self.timestamp = self.timestamp.wrapping_add(steps);
     }
 
-    /// Takes a packet off the RTCP port: a sender report for our next report, the round trip from a
-    /// report on us (RFC 3550 §6.4.1).
-    pub(crate) fn rtcp_packet(&mut self, packet: &[u8], from: SocketAddr, now: Instant) {
-        let known = self.locked.or(self.spec.and_then(|spec| spec.remote));
-        if packet.first().is_none_or(|first| first >> 6 != 2)
-            || known.is_none_or(|peer| peer.ip() != from.ip())
-        {
-            return;
-        }
-        // Only reports are handed to the crate: its readers of other packets trust their lengths.
-        let mut rest = packet;
-        while let Some(&[_, kind, high, low]) = rest.first_chunk::<4>() {
-            let length = 4 * (1 + usize::from(u16::from_be_bytes([high, low])));
-            let Some((mut one, tail)) = rest.split_at_checked(length) else { return };
-            rest = tail;
-            match kind {
-                200 => {
-                    let Ok(report) = SenderReport::unmarshal(&mut one) else { return };
-                    self.last_sr = Some(((report.ntp_time >> 16) as u32, now));
-                    report.reports.iter().for_each(|block| self.reception(block));
-                }
-                201 => {
-                    let Ok(report) = ReceiverReport::unmarshal(&mut one) else { return };
-                    report.reports.iter().for_each(|block| self.reception(block));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn reception(&mut self, block: &ReceptionReport) {
-        if block.ssrc != self.ssrc || block.last_sender_report == 0 {
-            return;
-        }
-        let middle = (ntp_now() >> 16) as u32;
-        let trip = middle.wrapping_sub(block.last_sender_report).wrapping_sub(block.delay);
-        if trip < 10 << 16 {
-            self.quality.round_trip(Duration::from_secs_f64(f64::from(trip) / 65_536.0));
-        }
-    }
-
-    /// Sends a compound report (RFC 3550 §6.1).
-    pub(crate) fn report(&mut self, now: Instant) {
+    /// Sends a telephone event, or its tones where the trunk says so or the peer takes none. All packets of
+    /// a press carry the time of its beginning (RFC 4733 §2.5.1.2); the clock of the stream goes on
+    /// meanwhile. Durations come in the room's samples and go out in steps of the events' clock.
+    pub(crate) fn send_event(&mut self, payload: [u8; 4], first: bool, samples: usize) {
+        let samples = samples.min(MAX_PAYLOAD);
         let Some(spec) = self.spec else { return };
-        let target = match (spec.rtcp_mux, self.locked) {
-            (true, _) => self.remote(),
-            (false, Some(locked)) if spec.remote_rtcp.is_none_or(|r| r.ip() != locked.ip()) => {
-                Some(SocketAddr::new(locked.ip(), locked.port().wrapping_add(1)))
+        let events = match (spec.dtmf, spec.events) {
+            (DtmfMethod::Auto | DtmfMethod::Rfc4733, Some(events)) => events,
+            (DtmfMethod::Auto, None) | (DtmfMethod::Inband, _) => {
+                return self.send_tone(payload, samples, self.codec());
             }
-            (false, _) => spec.remote_rtcp,
+            // Presses in INFO requests do not come here; what cannot be sent as wished is silence.
+            (DtmfMethod::Rfc4733, None) | (DtmfMethod::Info, _) => {
+                return self.send(&[silence(self.codec()); MAX_PAYLOAD][..samples]);
+            }
         };
-        let Some(target) = target else { return };
-        let mut buffer = [0; 256];
-        let Some(length) = self.write_report(now, &mut buffer) else {
-            return;
-        };
-        let socket = if spec.rtcp_mux { &self.rtp } else { &self.rtcp };
-        let _ = socket.send_to(&buffer[..length], target);
+        let [event, flags, high, low] = payload;
+        let duration = u32::from(u16::from_be_bytes([high, low])) * (spec.events_rate / ROOM_RATE);
+        let [high, low] = (duration.min(u32::from(u16::MAX)) as u16).to_be_bytes();
+        let payload = [event, flags, high, low];
+        // What is forwarded next finds its place in time anew.
+        self.offset = None;
+        if first {
+            self.event_began = self.timestamp;
+        }
+        if let Some(remote) = self.remote() {
+            let header = RtpHeader {
+                marker: first,
+                payload_type: events,
+                sequence: self.sequence,
+                timestamp: self.event_began,
+                ssrc: self.ssrc,
+            };
+            self.transmit(&header, &payload, remote);
+        }
+        self.timestamp = self.timestamp.wrapping_add(self.steps(samples as u32));
     }
 
-    fn write_report(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
-        let reports = self.quality.ssrc().map(|ssrc| ReceptionReport {
-            ssrc,
-            fraction_lost: self.quality.fraction_lost(),
-            total_lost: u32::try_from(self.quality.lost()).unwrap_or(u32::MAX).min(0x7f_ffff),
-            last_sequence_number: self.quality.highest(),
-            jitter: self.quality.jitter(),
-            last_sender_report: self.last_sr.map_or(0, |(middle, _)| middle),
-            delay: self.last_sr.map_or(0, |(_, at)| (now.duration_since(at).as_secs_f64() * 65_536.0) as u32),
-        });
-        let report = SenderReport {
-            ssrc: self.ssrc,
-            ntp_time: ntp_now(),
-            rtp_time: self.timestamp,
-            packet_count: self.sent as u32,
-            octet_count: self.octets as u32,
-            reports: reports.into_iter().collect(),
-            ..SenderReport::default()
-        };
-        let name = SourceDescription {
-            chunks: vec![SourceDescriptionChunk {
-                source: self.ssrc,
-                items: vec![SourceDescriptionItem {
-                    sdes_type: SdesType::SdesCname,
-                    text: bytes::Bytes::from(format!("{:08x}", self.ssrc)),
-                }],
-            }],
-        };
-        let first = report.marshal_to(buffer).ok()?;
-        let second = name.marshal_to(&mut buffer[first..]).ok()?;
-        Some(first + second)
+    fn transmit(&mut self, header: &RtpHeader, payload: &[u8], remote: SocketAddr) {
+        let mut packet = [0; FIXED + MAX_PAYLOAD + OVERHEAD];
+        let mut length = write_rtp(header, payload, &mut packet);
+        if let Some(srtp) = &mut self.srtp {
+            length = srtp.protect(&mut packet, length).unwrap_or(0);
+        }
+        // A full socket buffer or an ICMP error costs this packet, as the network might.
+        if length > 0 && self.pair.rtp.send_to(&packet[..length], remote).is_ok() {
+            self.sent += 1;
+            self.octets += payload.len() as u64;
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    fn send_tone(&mut self, [event, flags, high, low]: [u8; 4], samples: usize, codec: Codec) {
+        let mut packet = [silence(codec); MAX_PAYLOAD];
+        // The end is said three times; it sounds once.
+        if flags & 0x80 == 0 {
+            let mut linear = [0; MAX_PAYLOAD];
+            let offset = u32::from(u16::from_be_bytes([high, low])).saturating_sub(samples as u32);
+            tone(event, offset, &mut linear[..samples]);
+            for (byte, sample) in packet.iter_mut().zip(linear) {
+                *byte = encode(sample, codec);
+            }
+        }
+        self.send(&packet[..samples]);
     }
 
     /// The figures for the record.
@@ -314,19 +323,24 @@ impl RtpLeg {
         MediaStats {
             packets_sent: self.sent,
             strangers_dropped: self.strangers,
-            dtmf_digits: self.dtmf_digits,
+            unauthentic_dropped: self.unauthentic,
+            dtmf_digits: self.keys.heard(),
             ..self.quality.stats()
         }
     }
 }
 
-/// NTP time: seconds since 1900 in the upper half.
-fn ntp_now() -> u64 {
-    /// From 1900 to 1970.
-    const EPOCH: u64 = 2_208_988_800;
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let fraction = (u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000;
-    ((unix.as_secs() + EPOCH) << 32) | fraction
+/// Steps of a leg's RTP clock in a second.
+const fn clock(spec: Option<&MediaSpec>) -> u32 {
+    match spec {
+        Some(spec) => spec.codec.clock_rate(),
+        None => ROOM_RATE,
+    }
+}
+
+/// Whether a packet on a shared port is RTCP (RFC 5761 §4).
+fn is_control(packet: &[u8]) -> bool {
+    packet.get(1).is_some_and(|kind| (192..=223).contains(kind))
 }
 
 #[cfg(test)]

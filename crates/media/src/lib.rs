@@ -8,8 +8,11 @@
 //! reports  ◀─ sink ◀──────────────────────── RtpLeg ◀─ Playout (paced, marks) ◀─── Participant
 //! ```
 
+mod codec;
 mod events;
 mod g711;
+mod keypad;
+mod latch;
 mod leg;
 mod participant;
 mod playout;
@@ -19,6 +22,8 @@ mod quality;
 mod receiver;
 mod room;
 mod rtp_packet;
+mod srtp;
+mod tones;
 mod worker;
 
 pub use events::DigitReader;

@@ -15,6 +15,7 @@ use mio::event::Source;
 use trunkline_sdp::Codec;
 use trunkline_sdp::media::RoomEvent;
 
+use crate::keypad::Keypad;
 use crate::leg::RtpLeg;
 use crate::playout::Playout;
 
@@ -83,6 +84,7 @@ pub struct RoomIo<'a> {
     pub(crate) playout: &'a mut Playout,
     pub(crate) outcome: &'a mut Outcome,
     pub(crate) again: &'a mut bool,
+    pub(crate) keypad: &'a mut Keypad,
     /// The time of this wake-up.
     pub now: Instant,
 }
@@ -95,8 +97,9 @@ pub(crate) enum Outcome {
     LeavesWhenPlayed {
         /// `None` for as long as it takes.
         until: Option<Instant>,
+        /// What the room then tells.
+        event: RoomEvent,
     },
-    Gone(RoomEvent),
 }
 
 /// Longest play-out after an agent left.
@@ -118,6 +121,12 @@ impl RoomIo<'_> {
         self.playout.mark(id)
     }
 
+    /// Presses keys towards the caller, behind those that wait: `0` to `9`, `*`, `#`, `A` to `D`, `w` and
+    /// `W` for pauses. What the participant says meanwhile waits.
+    pub fn press(&mut self, keys: &str) {
+        self.keypad.press(keys);
+    }
+
     /// Throws the queue away.
     pub fn clear(&mut self) {
         self.playout.clear();
@@ -126,14 +135,17 @@ impl RoomIo<'_> {
     /// Leaves once what is queued was played, at most 10 s from now.
     pub fn leave_when_played(&mut self) {
         if *self.outcome == Outcome::Stays {
-            *self.outcome = Outcome::LeavesWhenPlayed { until: Some(self.now + MAX_PLAY_OUT) };
+            *self.outcome = Outcome::LeavesWhenPlayed {
+                until: Some(self.now + MAX_PLAY_OUT),
+                event: RoomEvent::AgentLeft,
+            };
         }
     }
 
     /// Leaves once all that is queued was played, however long that takes.
     pub fn leave_after_queue(&mut self) {
         if *self.outcome == Outcome::Stays {
-            *self.outcome = Outcome::LeavesWhenPlayed { until: None };
+            *self.outcome = Outcome::LeavesWhenPlayed { until: None, event: RoomEvent::AgentLeft };
         }
     }
 
@@ -142,9 +154,10 @@ impl RoomIo<'_> {
         *self.again = true;
     }
 
-    /// The participant's connection broke.
+    /// The participant's connection broke. What it had said is played, at most 10 s from now.
     pub fn lost(&mut self) {
-        *self.outcome = Outcome::Gone(RoomEvent::AgentLost);
+        *self.outcome =
+            Outcome::LeavesWhenPlayed { until: Some(self.now + MAX_PLAY_OUT), event: RoomEvent::AgentLost };
     }
 
     /// The packet time towards the caller, in milliseconds.

@@ -4,15 +4,17 @@ use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::{Poll, Waker};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
 
 use crate::participant::Participant;
-use crate::ports::Ports;
+use crate::ports::{Ports, locked};
 use crate::worker::{Command, Sink, Worker, wake_token};
 
 /// What the threads are told once.
@@ -31,8 +33,6 @@ pub struct PoolConfig {
 /// What a thread reports.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
-    /// A room is open at that address, or no port was free.
-    Opened(u64, Option<SocketAddr>),
     /// Something happened in a room.
     Room(u64, RoomEvent),
     /// A room is closed.
@@ -41,26 +41,37 @@ pub enum Report {
 
 struct Thread {
     commands: Sender<Command>,
-    waker: Arc<Waker>,
+    waker: Waker,
+    /// Commands were sent since the thread was last woken.
+    waiting: AtomicBool,
+    handle: JoinHandle<()>,
 }
 
 /// The media threads. They end when this is dropped.
 pub struct Pool {
     threads: Vec<Thread>,
     addresses: Vec<IpAddr>,
+    ports: Arc<Mutex<Ports>>,
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         for thread in &self.threads {
             thread.send(Command::Stop);
+            thread.wake();
         }
     }
 }
 
 impl Thread {
     fn send(&self, command: Command) {
-        if self.commands.send(command).is_ok()
+        if self.commands.send(command).is_ok() {
+            self.waiting.store(true, Ordering::Release);
+        }
+    }
+
+    fn wake(&self) {
+        if self.waiting.swap(false, Ordering::AcqRel)
             && let Err(error) = self.waker.wake()
         {
             tracing::error!(%error, "a media thread cannot be woken");
@@ -79,7 +90,7 @@ impl Pool {
         let mut threads = Vec::new();
         for index in 0..config.threads {
             let poll = Poll::new()?;
-            let waker = Arc::new(Waker::new(poll.registry(), wake_token())?);
+            let waker = Waker::new(poll.registry(), wake_token())?;
             let (commands, receiver) = channel();
             let worker = Worker {
                 poll,
@@ -95,24 +106,41 @@ impl Pool {
                 next_slow: None,
                 unread: Vec::new(),
             };
-            std::thread::Builder::new().name(format!("media-{index}")).spawn(|| worker.run())?;
-            threads.push(Thread { commands, waker });
+            let handle = std::thread::Builder::new().name(format!("media-{index}")).spawn(|| worker.run())?;
+            threads.push(Thread { commands, waker, waiting: AtomicBool::new(false), handle });
         }
-        Ok(Self { threads, addresses: config.addresses.clone() })
+        Ok(Self { threads, addresses: config.addresses.clone(), ports })
     }
 
-    /// Opens a room. `near` is our address on the caller's signalling flow; it is what the caller is
-    /// told where the ports listen on every address. Answered by [`Report::Opened`].
-    pub fn open(&self, call: u64, near: IpAddr, spec: Option<MediaSpec>, seed: u64) {
+    /// Whether every thread runs.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.handle.is_finished())
+    }
+
+    /// Opens a room and gives its address; `None` where no port is free. `near` is our address on the
+    /// caller's signalling flow; it is what the caller is told where the ports listen on every
+    /// address. The ports are bound here, which takes microseconds and spares two wake-ups a call;
+    /// from then on their thread owns them.
+    pub fn open(&self, call: u64, near: IpAddr, spec: Option<MediaSpec>, seed: u64) -> Option<SocketAddr> {
         let fits = |address: &&IpAddr| address.is_ipv4() == near.is_ipv4();
         let bind = self.addresses.iter().find(fits).copied().unwrap_or(near);
         let told = if bind.is_unspecified() { near } else { bind };
-        self.send(call, Command::Open { call, bind, told, spec, seed });
+        let pair = locked(&self.ports).open(bind, Instant::now())?;
+        let address = SocketAddr::new(told, pair.port);
+        self.send(call, Command::Open { call, pair, spec, seed });
+        Some(address)
     }
 
     /// New terms for the caller's leg.
     pub fn update(&self, call: u64, spec: MediaSpec) {
         self.send(call, Command::Update(call, spec));
+    }
+
+    /// Wakes the threads that have new commands. What the other methods ask for is done from then
+    /// on, so that the commands of one turn cost a thread one wake-up.
+    pub fn flush(&self) {
+        self.threads.iter().for_each(Thread::wake);
     }
 
     /// Brings an agent into a room; where the room is gone it leaves at once.
@@ -123,6 +151,11 @@ impl Pool {
     /// The call is answered.
     pub fn begin(&self, call: u64) {
         self.send(call, Command::Start(call));
+    }
+
+    /// Presses keys towards the caller.
+    pub fn press(&self, call: u64, keys: String) {
+        self.send(call, Command::Press(call, keys));
     }
 
     /// Closes a room. Answered by [`Report::Closed`], also where there is none.

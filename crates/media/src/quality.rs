@@ -5,8 +5,10 @@ use std::time::Duration;
 use trunkline_sdp::media::MediaStats;
 
 /// Reception figures of one RTP source.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Quality {
+    /// Timestamp units in a second.
+    rate: u32,
     base: u32,
     highest: u32,
     received: u64,
@@ -16,14 +18,49 @@ pub struct Quality {
     /// Jitter in timestamp units, scaled by 16.
     jitter: u32,
     ssrc: Option<u32>,
+    /// What follows a packet whose number was far off; where it comes, the source counts anew.
+    restart: Option<u16>,
     last_report: (u64, u64),
     round_trip: Option<Duration>,
 }
 
-/// Clock rate of G.711.
-const RATE: f64 = 8000.0;
+/// Most packets that may be missing before a jump is a source that counts anew, and how far behind a
+/// packet may be that is only late (RFC 3550 A.1).
+const MAX_DROPOUT: u16 = 3000;
+const MAX_MISORDER: u16 = 100;
+
+/// Of a stream of G.711.
+impl Default for Quality {
+    fn default() -> Self {
+        Self::new(8000)
+    }
+}
 
 impl Quality {
+    /// Figures of a source that counts so many timestamp units in a second.
+    #[must_use]
+    pub const fn new(rate: u32) -> Self {
+        Self {
+            rate,
+            base: 0,
+            highest: 0,
+            received: 0,
+            expected_before: 0,
+            transit: 0,
+            jitter: 0,
+            ssrc: None,
+            restart: None,
+            last_report: (0, 0),
+            round_trip: None,
+        }
+    }
+
+    /// The source counts at another rate from now on.
+    pub(crate) fn count_in(&mut self, rate: u32) {
+        self.jitter = (u64::from(self.jitter) * u64::from(rate) / u64::from(self.rate)) as u32;
+        self.rate = rate;
+    }
+
     /// Counts a packet; `arrival` in timestamp units.
     pub fn received(&mut self, ssrc: u32, sequence: u16, timestamp: u32, arrival: u32) {
         if self.ssrc != Some(ssrc) {
@@ -33,15 +70,25 @@ impl Quality {
             self.highest = u32::from(sequence);
             self.transit = arrival.wrapping_sub(timestamp);
         }
-        self.received += 1;
         let ahead = sequence.wrapping_sub(self.highest as u16);
-        if ahead < u16::MAX / 2 {
+        if ahead < MAX_DROPOUT {
             self.highest = self.highest.wrapping_add(u32::from(ahead));
+        } else if ahead <= u16::MAX - MAX_MISORDER {
+            if self.restart != Some(sequence) {
+                self.restart = Some(sequence.wrapping_add(1));
+                return;
+            }
+            self.expected_before = self.expected();
+            self.base = u32::from(sequence);
+            self.highest = u32::from(sequence);
+            self.transit = arrival.wrapping_sub(timestamp);
         }
+        self.restart = None;
+        self.received += 1;
         let transit = arrival.wrapping_sub(timestamp);
         let difference = transit.wrapping_sub(self.transit) as i32;
         self.transit = transit;
-        let difference = difference.unsigned_abs().min(RATE as u32);
+        let difference = difference.unsigned_abs().min(self.rate);
         self.jitter = self.jitter + difference - ((self.jitter + 8) >> 4);
     }
 
@@ -87,7 +134,7 @@ impl Quality {
     /// The figures for the call's record.
     #[must_use]
     pub fn stats(&self) -> MediaStats {
-        let jitter_ms = f64::from(self.jitter()) / RATE * 1000.0;
+        let jitter_ms = f64::from(self.jitter()) / f64::from(self.rate) * 1000.0;
         let lost = self.lost();
         let share = lost as f64 / (self.expected().max(1)) as f64;
         MediaStats {
@@ -136,6 +183,25 @@ mod tests {
         assert!((60..=80).contains(&quality.jitter()), "{}", quality.jitter());
         let stats = quality.stats();
         assert!(stats.mos < 3.0 && stats.mos > 1.0, "{}", stats.mos);
+    }
+
+    #[test]
+    fn a_source_that_counts_anew_lost_nothing_and_one_stray_number_changes_nothing() {
+        let mut quality = Quality::default();
+        let mut play = |from: u16, count: u16| {
+            for n in 0..count {
+                quality.received(1, from.wrapping_add(n), 0, 0);
+            }
+            (quality.stats().packets_received, quality.lost(), quality.highest() as u16)
+        };
+        assert_eq!(play(65_500, 100), (100, 0, 63), "over the wrap");
+        assert_eq!(play(20_000, 1), (100, 0, 63), "stray");
+        assert_eq!(play(64, 10), (110, 0, 73));
+        assert_eq!(play(20_000, 10), (119, 0, 20_009), "ahead; the first of them only says so");
+        assert_eq!(play(500, 10), (128, 0, 509), "behind");
+        assert_eq!(play(505, 1), (129, 0, 509), "late");
+        assert_eq!(play(3509, 1), (129, 0, 509), "too far for a loss");
+        assert_eq!(play(3508, 1), (130, 2997, 3508), "just not; one late packet came twice");
     }
 
     #[test]

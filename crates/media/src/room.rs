@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
 
 use crate::g711::{silence, transcode};
+use crate::keypad::{Due, Keypad};
 use crate::leg::{Heard, MAX_PAYLOAD, RtpLeg};
 use crate::participant::{Frame, Outcome, Participant, Readiness, RoomIo};
 use crate::playout::Playout;
@@ -19,12 +20,15 @@ use crate::receiver::{Ordered, Receiver};
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// How many packets a late tick may catch up with; what is older is skipped.
 const MAX_CATCH_UP: usize = 5;
+/// Longest encrypted packet read.
+const MAX_PACKET: usize = 2048;
 
 pub(crate) struct Room {
     pub(crate) call: u64,
     pub(crate) leg: RtpLeg,
     receiver: Receiver,
     playout: Playout,
+    keypad: Keypad,
     pub(crate) agent: Option<Box<dyn Participant>>,
     outcome: Outcome,
     /// The agent's socket has more to read than one turn took.
@@ -44,6 +48,7 @@ impl Room {
             leg,
             receiver: Receiver::default(),
             playout: Playout::default(),
+            keypad: Keypad::default(),
             agent: None,
             outcome: Outcome::Stays,
             again: false,
@@ -63,10 +68,19 @@ impl Room {
     pub(crate) fn start(&mut self, now: Instant, tick: Instant) -> Option<RoomEvent> {
         self.started = true;
         self.leg.last_heard = now;
-        if self.agent.as_ref().is_some_and(|agent| agent.is_paced()) {
+        if !self.keypad.is_idle() || self.agent.as_ref().is_some_and(|agent| agent.is_paced()) {
             self.next_tick = Some(tick);
         }
         self.with_agent(now, |agent, room| agent.start(room))
+    }
+
+    /// Presses keys towards the caller. `tick` is when the first packet of them is due in a room whose
+    /// clock stands still.
+    pub(crate) fn press(&mut self, keys: &str, tick: Instant) {
+        self.keypad.press(keys);
+        if self.started && !self.keypad.is_idle() {
+            self.next_tick.get_or_insert(tick);
+        }
     }
 
     /// Takes a packet off the RTP port.
@@ -76,6 +90,8 @@ impl Room {
         from: std::net::SocketAddr,
         now: Instant,
     ) -> Option<RoomEvent> {
+        let mut plain = [0; MAX_PACKET];
+        let packet = self.leg.opened(packet, from, &mut plain)?;
         let (header, payload, digit) = match self.leg.accept(packet, from, now) {
             Heard::Audio { header, payload } => (header, payload, None),
             Heard::Quiet { header, digit } => (header, &[][..], digit),
@@ -87,14 +103,20 @@ impl Room {
         if !payload.is_empty() {
             self.frame_length = payload.len().min(MAX_PAYLOAD);
         }
+        let pressing = !self.keypad.is_idle();
         let Some(agent) = &mut self.agent else {
             return None;
         };
+        // What would go straight back would come between the packets of a press.
+        if pressing && !agent.is_paced() {
+            return None;
+        }
         let mut io = RoomIo {
             leg: &mut self.leg,
             playout: &mut self.playout,
             outcome: &mut self.outcome,
             again: &mut self.again,
+            keypad: &mut self.keypad,
             now,
         };
         if let Some(digit) = digit {
@@ -104,13 +126,19 @@ impl Room {
         self.receiver.push(&header, payload, |ordered| match ordered {
             Ordered::Audio([], _) => {}
             Ordered::Audio(audio, timestamp) => {
+                let mut carried = [0; MAX_PAYLOAD];
+                let audio = io.leg.carried(audio, &mut carried);
+                if let Some(digit) = io.leg.pressed_in(audio) {
+                    agent.digit(digit, &mut io);
+                }
                 io.leg.heard_timestamp = timestamp;
                 deliver(&mut **agent, audio, false, &mut io);
             }
             Ordered::Gap(count) => {
-                let quiet = [silence(io.leg.codec()); MAX_PAYLOAD];
                 for _ in 0..count {
-                    deliver(&mut **agent, &quiet[..length], true, &mut io);
+                    let mut carried = [0; MAX_PAYLOAD];
+                    let audio = io.leg.missed(length, &mut carried);
+                    deliver(&mut **agent, audio, true, &mut io);
                 }
             }
         });
@@ -123,6 +151,15 @@ impl Room {
         for _ in 0..MAX_CATCH_UP {
             let due = self.next_tick.filter(|due| *due <= now)?;
             self.next_tick = Some(due + period);
+            if !self.keypad.is_idle() {
+                self.press_one();
+                continue;
+            }
+            if !self.agent.as_ref().is_some_and(|agent| agent.is_paced()) {
+                // The clock ran for the keys alone.
+                self.next_tick = None;
+                return None;
+            }
             if let Some(event) = self.play_one(now) {
                 return Some(event);
             }
@@ -134,13 +171,22 @@ impl Room {
         None
     }
 
+    fn press_one(&mut self) {
+        let samples = (self.leg.ptime() as usize * 8).min(MAX_PAYLOAD);
+        match self.keypad.step(samples as u32) {
+            Due::Event { payload, first } => self.leg.send_event(payload, first, samples),
+            Due::Quiet => self.leg.send(&[silence(self.leg.codec()); MAX_PAYLOAD][..samples]),
+        }
+    }
+
     fn play_one(&mut self, now: Instant) -> Option<RoomEvent> {
         let length = (self.leg.ptime() as usize * 8).min(MAX_PAYLOAD);
         let mut packet = [0; MAX_PAYLOAD];
         let packet = &mut packet[..length];
         let codec = self.agent.as_ref().and_then(|agent| agent.codec()).unwrap_or(self.leg.codec());
-        // Before the queue runs dry in the middle of a packet, who generates audio is asked for more.
-        if self.playout.len() < length && self.outcome == Outcome::Stays {
+        // Who generates audio is asked for more before the queue runs dry: what comes into an empty one
+        // would wait for its prefill.
+        if self.playout.len() <= length && self.outcome == Outcome::Stays {
             let event = self.with_agent(now, |agent, room| agent.fill(room));
             if event.is_some() {
                 return event;
@@ -177,7 +223,7 @@ impl Room {
         if let Some(agent) = &mut self.agent {
             agent.leave();
         }
-        self.leg.stats()
+        MediaStats { agent_bytes_dropped: self.playout.dropped(), ..self.leg.stats() }
     }
 
     fn with_agent(
@@ -191,6 +237,7 @@ impl Room {
             playout: &mut self.playout,
             outcome: &mut self.outcome,
             again: &mut self.again,
+            keypad: &mut self.keypad,
             now,
         };
         work(&mut **agent, &mut io);
@@ -206,6 +253,7 @@ impl Room {
                 playout: &mut self.playout,
                 outcome: &mut self.outcome,
                 again: &mut self.again,
+                keypad: &mut self.keypad,
                 now,
             };
             agent.reached(mark, &mut io);
@@ -215,12 +263,11 @@ impl Room {
         }
         let event = match self.outcome {
             Outcome::Stays => None,
-            Outcome::LeavesWhenPlayed { until } => {
-                let over =
-                    self.playout.is_empty() || until.is_some_and(|until| until <= now) || !self.started;
-                over.then_some(RoomEvent::AgentLeft)
+            Outcome::LeavesWhenPlayed { until, event } => {
+                let said = self.playout.is_empty() && self.keypad.is_idle();
+                let over = said || until.is_some_and(|until| until <= now) || !self.started;
+                over.then_some(event)
             }
-            Outcome::Gone(event) => Some(event),
         };
         self.told = event.is_some();
         event
@@ -242,3 +289,6 @@ fn deliver(agent: &mut dyn Participant, audio: &[u8], lost: bool, io: &mut RoomI
         _ => agent.hear(Frame { payload: audio, codec: ours, lost }, io),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,9 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
@@ -18,21 +17,21 @@ use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
 use crate::leg::RtpLeg;
 use crate::participant::{Participant, Readiness};
 use crate::pool::Report;
-use crate::ports::Ports;
+use crate::ports::{Pair, Ports, locked};
 use crate::room::Room;
 
 /// What the pool asks of a thread.
 pub(crate) enum Command {
     Open {
         call: u64,
-        bind: IpAddr,
-        told: IpAddr,
+        pair: Pair,
         spec: Option<MediaSpec>,
         seed: u64,
     },
     Update(u64, MediaSpec),
     Join(u64, Box<dyn Participant>),
     Start(u64),
+    Press(u64, String),
     Close(u64),
     /// The pool is gone.
     Stop,
@@ -134,9 +133,10 @@ impl Worker {
 
     fn command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Open { call, bind, told, spec, seed } => {
-                let opened = self.open(call, bind, told, spec, seed, now);
-                (self.sink)(Report::Opened(call, opened));
+            Command::Open { call, pair, spec, seed } => {
+                if !self.open(call, pair, spec, seed, now) {
+                    (self.sink)(Report::Room(call, RoomEvent::Failed("its media port cannot be polled")));
+                }
             }
             Command::Update(call, spec) => {
                 if let Some(room) = self.room(call) {
@@ -155,6 +155,19 @@ impl Worker {
                     self.schedule(key);
                 }
             }
+            Command::Press(call, keys) => {
+                if let Some(key) = self.by_call.get(&call).copied() {
+                    let tick = self.on_grid(now);
+                    let stood = self.rooms[key].as_ref().is_some_and(|room| room.next_tick.is_none());
+                    self.guarded(key, |room| {
+                        room.press(&keys, tick);
+                        None
+                    });
+                    if stood {
+                        self.schedule(key);
+                    }
+                }
+            }
             Command::Close(call) => {
                 let stats = self.close(call, now);
                 (self.sink)(Report::Closed(call, stats));
@@ -163,16 +176,8 @@ impl Worker {
         }
     }
 
-    fn open(
-        &mut self,
-        call: u64,
-        bind: IpAddr,
-        told: IpAddr,
-        spec: Option<MediaSpec>,
-        seed: u64,
-        now: Instant,
-    ) -> Option<SocketAddr> {
-        let pair = self.ports().open(bind, now)?;
+    /// Puts a room on this thread; false where the system cannot poll its ports.
+    fn open(&mut self, call: u64, pair: Pair, spec: Option<MediaSpec>, seed: u64, now: Instant) -> bool {
         let port = pair.port;
         let mut room = Box::new(Room::new(call, RtpLeg::new(pair, spec, seed, now), now));
         let key = self.free.pop().unwrap_or_else(|| {
@@ -180,32 +185,30 @@ impl Worker {
             self.rooms.len() - 1
         });
         let registry = self.poll.registry();
-        let registered =
-            registry.register(&mut room.leg.rtp, Token(key * KINDS + RTP), Interest::READABLE).and_then(
-                |()| registry.register(&mut room.leg.rtcp, Token(key * KINDS + RTCP), Interest::READABLE),
-            );
-        if let Err(error) = registered {
-            tracing::error!(%error, "a media port cannot be polled");
+        let registered = registry
+            .register(&mut room.leg.pair.rtp, Token(key * KINDS + RTP), Interest::READABLE)
+            .and_then(|()| {
+                registry.register(&mut room.leg.pair.rtcp, Token(key * KINDS + RTCP), Interest::READABLE)
+            });
+        if registered.is_err() {
             self.free.push(key);
-            self.ports().release(port, now);
-            return None;
+            drop(room);
+            locked(&self.ports).release(port, now);
+            return false;
         }
         self.rooms[key] = Some(room);
         self.by_call.insert(call, key);
         self.next_slow.get_or_insert(now + SLOW);
-        Some(SocketAddr::new(told, port))
-    }
-
-    /// The pool of ports. A thread that panicked with it left it whole.
-    fn ports(&self) -> MutexGuard<'_, Ports> {
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+        true
     }
 
     fn join(&mut self, key: usize, mut agent: Box<dyn Participant>) {
         if let Some(socket) = agent.socket() {
             let both = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) = self.poll.registry().register(socket, Token(key * KINDS + AGENT), both) {
-                tracing::error!(%error, "an agent's socket cannot be polled");
+            if self.poll.registry().register(socket, Token(key * KINDS + AGENT), both).is_err() {
+                let failed = RoomEvent::Failed("its agent's socket cannot be polled");
+                let call = self.rooms[key].as_ref().map(|room| room.call);
+                call.into_iter().for_each(|call| (self.sink)(Report::Room(call, failed)));
             }
         }
         if let Some(room) = &mut self.rooms[key] {
@@ -222,15 +225,13 @@ impl Worker {
         };
         let stats = catch_unwind(AssertUnwindSafe(|| room.close())).unwrap_or_default();
         let registry = self.poll.registry();
-        let _ = registry.deregister(&mut room.leg.rtp);
-        let _ = registry.deregister(&mut room.leg.rtcp);
         if let Some(socket) = room.agent.as_mut().and_then(|agent| agent.socket()) {
             let _ = registry.deregister(socket);
         }
-        let port = room.leg.port;
-        // Closed before another call may have the port.
+        let port = room.leg.pair.port;
+        // Closed, and with that out of the poll, before another call may have the port.
         drop(room);
-        self.ports().release(port, now);
+        locked(&self.ports).release(port, now);
         self.free.push(key);
         if self.by_call.is_empty() {
             self.next_slow = None;
@@ -273,7 +274,7 @@ impl Worker {
         let Some(room) = &mut self.rooms[key] else {
             return false;
         };
-        let socket = if kind == RTP { &room.leg.rtp } else { &room.leg.rtcp };
+        let socket = if kind == RTP { &room.leg.pair.rtp } else { &room.leg.pair.rtcp };
         let mut packet = [0; MAX_PACKET];
         let (length, from) = match socket.recv_from(&mut packet) {
             Ok(received) => received,
@@ -333,7 +334,7 @@ impl Worker {
         match catch_unwind(AssertUnwindSafe(|| work(room))) {
             Ok(None) => {}
             Ok(Some(event)) => (self.sink)(Report::Room(call, event)),
-            Err(_) => (self.sink)(Report::Room(call, RoomEvent::Failed)),
+            Err(_) => (self.sink)(Report::Room(call, RoomEvent::Failed("its room panicked"))),
         }
     }
 

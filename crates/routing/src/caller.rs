@@ -3,10 +3,13 @@
 use std::net::IpAddr;
 
 use trunkline_sip::headers::{asserted_identities, privacy};
-use trunkline_sip::{HeaderName, NameAddr, Request, Scheme, Uri};
+use trunkline_sip::{Request, Scheme, Uri};
 
-use crate::E164;
 use crate::e164::{MIN_DIGITS, digits};
+use crate::{E164, Trunk};
+
+/// Digits of the longest numbers that are dialled without a country code: those of North America.
+const LONGEST_LOCAL: usize = 10;
 
 /// The calling party.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,21 +33,25 @@ impl std::fmt::Display for Caller {
 }
 
 impl Caller {
-    /// The caller of an INVITE from a trusted trunk: P-Asserted-Identity, then From (RFC 3325).
+    /// The caller of an INVITE: P-Asserted-Identity where the trunk is trusted, then From (RFC 3325).
     #[must_use]
-    pub fn of(request: &Request, country: Option<&str>) -> (Self, Option<String>) {
-        let asserted = asserted_identities(&request.headers);
+    pub fn of(request: &Request, trunk: &Trunk) -> (Self, Option<String>) {
+        let country = trunk.destination_country.as_deref();
+        let asserted = match trunk.is_trusted() {
+            true => asserted_identities(&request.headers),
+            false => Vec::new(),
+        };
         let from = request.from();
-        let candidates: Vec<NameAddr> = asserted.into_iter().chain(from.clone()).collect();
-        let display = candidates.iter().find_map(|party| party.display.clone());
+        let candidates = || asserted.iter().chain(from);
+        let display = candidates().find_map(|party| party.display.clone());
         if privacy(&request.headers, "id") || privacy(&request.headers, "user") {
             return (Self::Anonymous, None);
         }
-        let number = candidates.iter().find_map(|party| match number_of(&party.uri, country) {
+        let number = candidates().find_map(|party| match number_of(&party.uri, country) {
             Called::Number(number) => Some(Self::Number(number)),
             Called::Short(_) | Called::Other(_) => None,
         });
-        let other = || from.as_ref().map_or(Self::Anonymous, |from| plain(&from.uri));
+        let other = || from.map_or(Self::Anonymous, |from| plain(&from.uri));
         (number.unwrap_or_else(other), display)
     }
 }
@@ -72,13 +79,10 @@ pub enum Called {
 pub fn called_number(request: &Request, country: Option<&str>) -> Called {
     let target = request.uri().map(|uri| number_of(&uri, country));
     match target {
-        Ok(Called::Other(text)) => {
-            let to = request.headers.text(&HeaderName::To).and_then(|v| NameAddr::parse(&v).ok());
-            match to.map(|to| number_of(&to.uri, country)) {
-                Some(Called::Number(number)) => Called::Number(number),
-                _ => Called::Other(text),
-            }
-        }
+        Ok(Called::Other(text)) => match request.to().map(|to| number_of(&to.uri, country)) {
+            Some(Called::Number(number)) => Called::Number(number),
+            _ => Called::Other(text),
+        },
         Ok(called) => called,
         Err(_) => Called::Other(String::new()),
     }
@@ -86,10 +90,14 @@ pub fn called_number(request: &Request, country: Option<&str>) -> Called {
 
 /// Reads a number as carriers write it: with or without the plus sign, or in national format where
 /// the trunk says whose.
-fn number_of(uri: &Uri, country: Option<&str>) -> Called {
+pub(crate) fn number_of(uri: &Uri, country: Option<&str>) -> Called {
     let user = uri.user().unwrap_or_default();
     if let Some(number) = E164::parse(&user) {
         return Called::Number(number);
+    }
+    // Before a context could turn 112 into +49 30 112; a plus sign makes no number of one.
+    if let Some(short) = digits(user.trim_start_matches('+')).filter(|digits| digits.len() < MIN_DIGITS) {
+        return Called::Short(short);
     }
     if *uri.scheme() == Scheme::Tel
         && let Some(context) = uri.param("phone-context").filter(|context| context.starts_with('+'))
@@ -100,36 +108,50 @@ fn number_of(uri: &Uri, country: Option<&str>) -> Called {
     let Some(plain) = digits(&user) else {
         return Called::Other(user);
     };
-    if plain.len() < MIN_DIGITS {
-        return Called::Short(plain);
-    }
-    let national = country.and_then(|country| country.parse().ok()).and_then(|country| {
-        let number = phonenumber::parse(Some(country), &plain).ok()?;
-        phonenumber::is_valid(&number).then(|| number.to_string())
-    });
-    match national.as_deref().and_then(E164::parse).or_else(|| E164::from_digits(&plain)) {
+    match national(country, &plain).or_else(|| international(&plain)) {
         Some(number) => Called::Number(number),
         None => Called::Other(plain),
     }
 }
 
-/// What the network vouches for about the caller (RFC 8224, ATIS-1000074).
-#[must_use]
-pub(crate) fn verification(request: &Request) -> Option<String> {
-    let verstat = |name: &HeaderName| {
-        let value = request.headers.text(name)?;
-        let at = value.find("verstat=")?;
-        let end = value[at + 8..].find([';', '>', '"', ',', ' ']).unwrap_or(value.len() - at - 8);
-        Some(value[at + 8..at + 8 + end].to_owned())
+/// A number in the national format of a country, by its digits.
+pub(crate) fn national(country: Option<&str>, digits: &str) -> Option<E164> {
+    let number = phonenumber::parse(Some(country?.parse().ok()?), digits).ok()?;
+    phonenumber::is_valid(&number).then(|| number.to_string()).as_deref().and_then(E164::parse)
+}
+
+/// A number with its country code but without the plus sign. A short one is as well a local number, so it
+/// has to be one of the country that it begins with.
+fn international(plain: &str) -> Option<E164> {
+    let number = E164::from_digits(plain)?;
+    let is_valid = || {
+        let parsed = phonenumber::parse(None, number.to_string());
+        parsed.is_ok_and(|parsed| phonenumber::is_valid(&parsed))
     };
-    verstat(&HeaderName::PAssertedIdentity).or_else(|| verstat(&HeaderName::From))
+    (plain.len() > LONGEST_LOCAL || is_valid()).then_some(number)
+}
+
+/// What the network vouches for about the caller (RFC 8224, ATIS-1000074): the `verstat` parameter of the
+/// number in P-Asserted-Identity or From, on a trunk whose peers are believed.
+#[must_use]
+pub(crate) fn verification(request: &Request, trunk: &Trunk) -> Option<String> {
+    if !trunk.is_trusted() {
+        return None;
+    }
+    let asserted = asserted_identities(&request.headers);
+    let mut parties = asserted.iter().chain(request.from());
+    parties.find_map(|party| {
+        let places = [party.uri.user_params(), party.uri.params(), party.params.clone()];
+        places.iter().find_map(|params| params.value("verstat").map(str::to_owned))
+    })
 }
 
 /// Whether an address is one that media should never be sent to for a stranger's word: loopback,
 /// link-local, multicast, unspecified, broadcast.
 #[must_use]
 pub(crate) fn is_special(address: IpAddr) -> bool {
-    match address {
+    // An IPv4 address mapped into IPv6 goes where the one that it means goes.
+    match address.to_canonical() {
         IpAddr::V4(v4) => {
             v4.is_loopback()
                 || v4.is_link_local()

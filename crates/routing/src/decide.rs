@@ -8,12 +8,12 @@ use trunkline_sip::headers::diversions;
 use trunkline_sip::{HeaderName, Request};
 
 use crate::caller::{is_special, verification};
-use crate::{Agent, Called, Caller, E164, Mode, Number, RouteTable, Trunk, called_number};
+use crate::{Agent, CallLimits, Called, Caller, Destination, Mode, Number, RouteTable, Trunk, called_number};
 
 /// How long an agent may take where neither number nor trunk says: 30 s.
-const RINGING_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const RINGING_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a call may last where neither number nor trunk says: an hour.
-const MAX_CALL_DURATION: Duration = Duration::from_secs(3600);
+pub(crate) const MAX_CALL_DURATION: Duration = Duration::from_secs(3600);
 
 /// A call as it comes in.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,9 @@ pub struct InboundCall<'a> {
     pub source: IpAddr,
     /// Names in its verified client certificate.
     pub names: &'a [String],
+    /// The trunk that it has proved to belong to: by credentials, or by coming over the flow that the
+    /// trunk is registered on.
+    pub proved: Option<&'a str>,
     /// The INVITE.
     pub request: &'a Request,
 }
@@ -29,14 +32,16 @@ pub struct InboundCall<'a> {
 /// Where a call goes. The call keeps these entries, whatever the table becomes.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// The number called.
+    /// The number of ours: the one called, or the one that calls.
     pub number: Arc<Number>,
-    /// The trunk it came by.
+    /// The trunk that carries the call.
     pub trunk: Arc<Trunk>,
-    /// Who answers.
+    /// Who talks for us.
     pub agent: Arc<Agent>,
     /// Who calls.
     pub caller: Caller,
+    /// Who is called.
+    pub called: Destination,
     /// Attributes for the agent: mapped headers, display name, diversion, verification.
     pub attributes: Vec<(String, String)>,
     /// The caller is masked for the agent.
@@ -48,17 +53,12 @@ pub struct Route {
 }
 
 impl Route {
-    /// The number called.
-    #[must_use]
-    pub fn called(&self) -> E164 {
-        self.number.number
-    }
-
     /// Whether media may be exchanged with an address from the peer's description: any ordinary
-    /// one, and a special one only where it is the peer's own or the trunk names it.
+    /// one, and a special one or one of `ours` only where the trunk names it.
     #[must_use]
-    pub fn media_address_is_fine(&self, address: IpAddr) -> bool {
-        !is_special(address) || self.trunk.covers_media(address)
+    pub fn media_address_is_fine(&self, address: IpAddr, ours: bool) -> bool {
+        let address = address.to_canonical();
+        !(ours || is_special(address)) || self.trunk.covers_media(address)
     }
 }
 
@@ -80,6 +80,8 @@ pub enum Decision {
         code: u16,
         /// Why, for the log.
         reason: String,
+        /// The trunk that it came by, where one was chosen or only one holds the source.
+        trunk: Option<Arc<Trunk>>,
     },
     /// No trunk claims the source.
     Stranger,
@@ -91,17 +93,17 @@ pub type Steps = Vec<String>;
 /// Decides. `steps` collects the explanation where one is wanted.
 #[must_use]
 pub fn decide(table: &RouteTable, call: &InboundCall<'_>, steps: &mut Option<Steps>) -> Decision {
-    let mut note = |text: String| {
+    let mut note = |text: &dyn Fn() -> String| {
         if let Some(steps) = steps {
-            steps.push(text);
+            steps.push(text());
         }
     };
     let claiming = claiming_trunks(table, call);
     if claiming.is_empty() {
-        note(format!("no inbound trunk holds {}: the peer is unknown", call.source));
+        note(&|| format!("no inbound trunk holds {}: the peer is unknown", call.source));
         return Decision::Stranger;
     }
-    note(format!("trunks that hold {}: {}", call.source, names(&claiming)));
+    note(&|| format!("trunks that hold {}: {}", call.source, names(&claiming)));
     // The called number is read in each trunk's national format until one names a number of ours.
     let found = claiming.iter().find_map(|(trunk, _)| {
         match called_number(call.request, trunk.destination_country.as_deref()) {
@@ -118,17 +120,17 @@ pub fn decide(table: &RouteTable, call: &InboundCall<'_>, steps: &mut Option<Ste
             }
             Called::Other(text) => format!("{text:?} is no telephone number"),
         };
-        note(format!("{reason}: 404"));
-        return Decision::Refuse { code: 404, reason };
+        note(&|| format!("{reason}: 404"));
+        return Decision::Refuse { code: 404, reason, trunk: alone(&claiming) };
     };
-    note(format!("called number {} ({})", number.number, number.name));
-    let Some(trunk) = choose_trunk(&claiming, &number, call) else {
+    note(&|| format!("called number {} ({})", number.number, number.name));
+    let Some((trunk, why)) = choose_trunk(&claiming, &number, call) else {
         let bound = number.trunk.as_ref().map_or("", |trunk| &trunk.name);
         let reason = format!("{} is reached by trunk {bound} only", number.number);
-        note(format!("{reason}: 404"));
-        return Decision::Refuse { code: 404, reason };
+        note(&|| format!("{reason}: 404"));
+        return Decision::Refuse { code: 404, reason, trunk: alone(&claiming) };
     };
-    note(format!("trunk {}", trunk.name));
+    note(&|| format!("trunk {}: {why}", trunk.name));
     finish(table, call, number, trunk, &mut note)
 }
 
@@ -137,31 +139,39 @@ fn finish(
     call: &InboundCall<'_>,
     number: Arc<Number>,
     trunk: Arc<Trunk>,
-    note: &mut impl FnMut(String),
+    note: &mut impl FnMut(&dyn Fn() -> String),
 ) -> Decision {
-    let (caller, display) = Caller::of(call.request, trunk.destination_country.as_deref());
+    let (caller, display) = Caller::of(call.request, &trunk);
     if !caller_is_allowed(&trunk, &caller) {
         let reason = format!("the caller is not among allowed_numbers of trunk {}", trunk.name);
-        note(format!("{reason}: 403"));
-        return Decision::Refuse { code: 403, reason };
+        note(&|| format!("{reason}: 403"));
+        return Decision::Refuse { code: 403, reason, trunk: Some(trunk) };
+    }
+    if !trunk.allowed_numbers.is_empty() {
+        note(&|| format!("caller {caller} is among allowed_numbers of trunk {}", trunk.name));
     }
     if !number.active {
         let reason = format!("{} is not active", number.number);
-        note(format!("{reason}: 486"));
-        return Decision::Refuse { code: 486, reason };
+        note(&|| format!("{reason}: 486"));
+        return Decision::Refuse { code: 486, reason, trunk: Some(trunk) };
     }
     let agent = number.inbound.clone().or_else(|| table.default_agent.clone());
     let Some(agent) = agent.filter(|agent| agent.mode != Mode::Text) else {
-        note(format!("{} has no inbound agent: announcement, then 480", number.number));
+        note(&|| format!("{} has no inbound agent: announcement, then 480", number.number));
         return Decision::NotInService { number, trunk };
     };
-    note(format!("agent {}", agent.name));
+    note(&|| match number.inbound {
+        Some(_) => format!("agent {}: the number's inbound slot", agent.name),
+        None => format!("agent {}: the default_agent, for the number has no inbound one", agent.name),
+    });
     let (n, t) = (number.limits, trunk.limits);
+    note(&|| limits_told(&n, &t));
     Decision::Route(Box::new(Route {
         attributes: attributes(call.request, &trunk, &caller, display),
         caller,
+        called: number.number.into(),
         agent,
-        hide_phone_number: n.hide_phone_number.or(t.hide_phone_number).unwrap_or(false),
+        hide_phone_number: hides(&number, &trunk),
         ringing_timeout: n.ringing_timeout.or(t.ringing_timeout).unwrap_or(RINGING_TIMEOUT),
         max_call_duration: n.max_call_duration.or(t.max_call_duration).unwrap_or(MAX_CALL_DURATION),
         number,
@@ -169,37 +179,99 @@ fn finish(
     }))
 }
 
+/// Where the limits come from.
+fn limits_told(number: &CallLimits, trunk: &CallLimits) -> String {
+    let from = |number: bool, trunk: bool| match (number, trunk) {
+        (true, _) => "the number's",
+        (false, true) => "the trunk's",
+        (false, false) => "the default",
+    };
+    let hides = from(number.hide_phone_number.is_some(), trunk.hide_phone_number.is_some());
+    let rings = from(number.ringing_timeout.is_some(), trunk.ringing_timeout.is_some());
+    let lasts = from(number.max_call_duration.is_some(), trunk.max_call_duration.is_some());
+    format!("ringing_timeout is {rings}, max_call_duration {lasts}, hide_phone_number {hides}")
+}
+
+/// Whether the caller is masked: the number's word, else the trunk's.
+#[must_use]
+pub fn hides(number: &Number, trunk: &Trunk) -> bool {
+    number.limits.hide_phone_number.or(trunk.limits.hide_phone_number).unwrap_or(false)
+}
+
 /// The inbound trunks that hold the source address or a name of its certificate, with the length
-/// of the prefix that holds it; a certificate's name is as close as a single address.
+/// of the prefix that holds it; a certificate's name or another proof is as close as a single address.
 fn claiming_trunks<'a>(table: &'a RouteTable, call: &InboundCall<'_>) -> Vec<(&'a Arc<Trunk>, u8)> {
     let inbound = table.trunks.iter().filter(|trunk| trunk.takes_calls());
     let claims = inbound.filter_map(|trunk| {
-        let named = trunk
-            .address
-            .as_ref()
-            .is_some_and(|address| call.names.iter().any(|name| name.eq_ignore_ascii_case(address)));
-        let length = if named { Some(u8::MAX) } else { trunk.claims(call.source) };
+        let length = match call.proved == Some(&*trunk.name) {
+            true => Some(u8::MAX),
+            false if trunk.challenge => None,
+            false if trunk.is_named(call.names) => Some(u8::MAX),
+            false => trunk.claims(call.source),
+        };
         length.map(|length| (trunk, length))
     });
     claims.collect()
 }
 
-/// Among several: the number's own trunk, then the Request-URI's host, then the longest prefix, then
-/// the first in the files.
+/// The trunks one of whose credentials a caller must show before its call is decided: those that hold
+/// its source, where no other does or the number is bound to one of them. Empty where none is needed.
+#[must_use]
+pub fn asks_for_proof<'a>(table: &'a RouteTable, call: &InboundCall<'_>) -> Vec<&'a Arc<Trunk>> {
+    if call.proved.is_some() {
+        return Vec::new();
+    }
+    let holds = |trunk: &Trunk| trunk.is_named(call.names) || trunk.claims(call.source).is_some();
+    let asking = table.trunks.iter().filter(|trunk| trunk.takes_calls() && trunk.challenge && holds(trunk));
+    let asking: Vec<_> = asking.collect();
+    if asking.is_empty() || claiming_trunks(table, call).is_empty() {
+        return asking;
+    }
+    let bound =
+        asking.iter().any(|trunk| match called_number(call.request, trunk.destination_country.as_deref()) {
+            Called::Number(number) => {
+                let own = table.numbers.get(&number).and_then(|number| number.trunk.as_ref());
+                own.is_some_and(|own| own.name == trunk.name)
+            }
+            Called::Short(_) | Called::Other(_) => false,
+        });
+    if bound { asking } else { Vec::new() }
+}
+
+/// Among several: the number's own trunk; else, of those that read the called number as ours was read,
+/// the one of the Request-URI's host, then the longest prefix, then the first in the files. And why.
 fn choose_trunk(
     claiming: &[(&Arc<Trunk>, u8)],
     number: &Number,
     call: &InboundCall<'_>,
-) -> Option<Arc<Trunk>> {
+) -> Option<(Arc<Trunk>, &'static str)> {
     if let Some(bound) = &number.trunk {
         let held = claiming.iter().find(|(trunk, _)| trunk.name == bound.name);
-        return held.map(|(trunk, _)| Arc::clone(trunk));
+        return held.map(|(trunk, _)| (Arc::clone(trunk), "the one that the number is bound to"));
     }
+    if let [(trunk, _)] = claiming {
+        return Some((Arc::clone(trunk), "the only one that holds the source"));
+    }
+    let reads = |trunk: &Trunk| {
+        let called = called_number(call.request, trunk.destination_country.as_deref());
+        called == Called::Number(number.number)
+    };
+    let claiming: Vec<_> = claiming.iter().filter(|(trunk, _)| reads(trunk)).collect();
     let host = call.request.uri().ok().and_then(|uri| uri.host().map(trunkline_sip::format_host));
-    let by_host = claiming.iter().find(|(trunk, _)| trunk.address.is_some() && trunk.address == host);
+    let by_host = claiming.iter().find(|(trunk, _)| host.as_ref().is_some_and(|host| trunk.has_host(host)));
     let longest = claiming.iter().map(|(_, length)| *length).max()?;
     let by_prefix = claiming.iter().find(|(_, length)| *length == longest);
-    by_host.or(by_prefix).map(|(trunk, _)| Arc::clone(trunk))
+    let by_host = by_host.map(|(trunk, _)| (Arc::clone(trunk), "the Request-URI names its host"));
+    let by_prefix = by_prefix.map(|(trunk, _)| (Arc::clone(trunk), "no other names the source more closely"));
+    by_host.or(by_prefix)
+}
+
+/// The trunk where only one holds the source.
+fn alone(claiming: &[(&Arc<Trunk>, u8)]) -> Option<Arc<Trunk>> {
+    match claiming {
+        [(trunk, _)] => Some(Arc::clone(trunk)),
+        _ => None,
+    }
 }
 
 fn caller_is_allowed(trunk: &Trunk, caller: &Caller) -> bool {
@@ -226,7 +298,7 @@ fn attributes(
     put("caller_name", display);
     let diverted = diversions(&request.headers).into_iter().next();
     put("diversion", diverted.map(|step| step.from.uri.user().unwrap_or_default()));
-    put("verification", verification(request));
+    put("verification", verification(request, trunk));
     let identity = request.headers.text(&HeaderName::Identity);
     // Its payload names the caller.
     let shown = *caller != Caller::Anonymous;

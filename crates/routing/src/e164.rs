@@ -31,6 +31,30 @@ impl fmt::Display for E164 {
     }
 }
 
+/// Whom a call reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// A number.
+    Number(E164),
+    /// An emergency number or another short code, dialled as it is over a trunk that names it.
+    Short(String),
+}
+
+impl From<E164> for Destination {
+    fn from(number: E164) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Short(code) => f.write_str(code),
+        }
+    }
+}
+
 /// The digits of a number without visual separators (RFC 3966 §3); `None` for anything else in it.
 pub(crate) fn digits(text: &str) -> Option<String> {
     let plain = text.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' '));
@@ -57,11 +81,25 @@ impl NumberPattern {
         (prefix || E164::from_digits(&digits).is_some()).then_some(Self { digits, prefix })
     }
 
+    /// How many digits it names.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.digits.len()
+    }
+
     /// Whether the pattern holds that number.
     #[must_use]
     pub fn matches(&self, number: E164) -> bool {
         let text = number.0.to_string();
         if self.prefix { text.starts_with(&self.digits) } else { text == self.digits }
+    }
+}
+
+impl fmt::Display for NumberPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (plus, star) =
+            (if self.digits.is_empty() { "" } else { "+" }, if self.prefix { "*" } else { "" });
+        write!(f, "{plus}{}{star}", self.digits)
     }
 }
 

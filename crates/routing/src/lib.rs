@@ -10,21 +10,26 @@ mod decide;
 mod e164;
 mod load;
 mod node;
+mod outbound;
 mod private;
 mod problem;
 mod table;
 
 pub use caller::{Called, Caller, called_number};
-pub use decide::{Decision, InboundCall, Route, Steps, decide};
-pub use e164::{E164, NumberPattern};
+pub use decide::{Decision, InboundCall, Route, Steps, asks_for_proof, decide, hides};
+pub use e164::{Destination, E164, NumberPattern};
 pub use ipnet::IpNet;
-pub use load::{Source, load};
+pub use load::{Source, load, load_part, load_with};
 pub use node::{
-    ListenAddress, MediaSettings, Node, NodeError, SipSettings, TlsSettings, UnknownPeers, load_node,
+    ListenAddress, MediaSettings, Node, NodeError, RouteSettings, SipSettings, TlsSettings, UnknownPeers,
+    load_node,
 };
+pub use outbound::{OutboundCall, OutboundRefusal, decide_outbound, may_be_set, may_dial, may_follow};
 pub use private::{Pii, Secret, mask};
-pub use problem::{Problem, Severity};
+pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
 pub use table::{
-    Agent, Builtin, CallLimits, Connect, Direction, MediaEncryption, Mode, Number, RouteTable, Transport,
-    Trunk,
+    Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, RouteTable, Transport, Trunk,
+    TrunkAddress, TrunkAuth,
 };
+pub use trunkline_sdp::MediaEncryption;
+pub use trunkline_sdp::media::DtmfMethod;

@@ -1,17 +1,19 @@
 //! Files to [`RouteTable`]: reads everything, reports every problem in one pass, and builds a table
 //! only where none of them is an error.
 
+mod changes;
 mod entries;
 mod reader;
+mod trunk;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::problem::Report;
-use crate::{Agent, Mode, Number, Problem, RouteTable, Severity, Trunk};
+use crate::problem::{Place, ReadSecret, Report, no_secrets};
+use crate::{Agent, Mode, Problem, RouteTable, Severity, Trunk};
 pub(crate) use entries::networks;
-pub(crate) use reader::{Entry, Reader, parse_document};
+pub(crate) use reader::{Entry, Reader, TextOrTable, parse_document};
 
 /// A file as read from disk.
 #[derive(Debug, Clone)]
@@ -23,7 +25,7 @@ pub struct Source {
 }
 
 /// Where a name was first given, for clashes.
-type Seen = BTreeMap<String, (String, usize)>;
+type Seen = BTreeMap<String, Place>;
 
 /// Builds the table of all files together, with `default_agent` of the node's file.
 ///
@@ -31,10 +33,47 @@ type Seen = BTreeMap<String, (String, usize)>;
 /// Every problem where one of them is an error. The warnings of a good table come with it.
 pub fn load(
     sources: &[Source],
-    default_agent: Option<&str>,
+    default_agent: Option<&(String, Place)>,
+) -> Result<(RouteTable, Vec<Problem>), Vec<Problem>> {
+    build(sources, default_agent, true, &no_secrets)
+}
+
+/// The same with a way to read the secrets that the files only point to.
+///
+/// # Errors
+/// Every problem where one of them is an error.
+pub fn load_with(
+    sources: &[Source],
+    default_agent: Option<&(String, Place)>,
+    secrets: ReadSecret<'_>,
+) -> Result<(RouteTable, Vec<Problem>), Vec<Problem>> {
+    build(sources, default_agent, true, secrets)
+}
+
+/// The same where some of the files cannot be read: what is wrong with the others by themselves.
+/// Agents and trunks that none of them has are not called unknown.
+///
+/// # Errors
+/// Every problem where one of them is an error.
+pub fn load_part(
+    sources: &[Source],
+    secrets: ReadSecret<'_>,
+) -> Result<(RouteTable, Vec<Problem>), Vec<Problem>> {
+    build(sources, None, false, secrets)
+}
+
+fn build(
+    sources: &[Source],
+    default_agent: Option<&(String, Place)>,
+    complete: bool,
+    secrets: ReadSecret<'_>,
 ) -> Result<(RouteTable, Vec<Problem>), Vec<Problem>> {
     let documents: Vec<_> = sources.iter().map(|source| parse_document(&source.text)).collect();
     let mut reports: Vec<_> = sources.iter().map(|source| Report::new(&source.name, &source.text)).collect();
+    for report in &mut reports {
+        report.complete = complete;
+        report.secrets = secrets;
+    }
     let mut table = RouteTable::default();
     let mut seen = Names::default();
     // Numbers name trunks and agents of any file, so they are read last.
@@ -47,19 +86,23 @@ pub fn load(
     for (report, (document, _)) in reports.iter_mut().zip(&documents) {
         read_numbers(document, report, &mut table, &mut seen);
     }
-    let mut problems: Vec<Problem> = reports.into_iter().flat_map(|report| report.problems).collect();
-    table.default_agent = default_agent.and_then(|name| match table.agents.get(name) {
-        Some(agent) if agent.mode != Mode::Text => Some(Arc::clone(agent)),
-        Some(_) => {
-            problems.push(general(format!("default_agent {name:?} is a text agent and cannot take calls")));
-            None
+    let mut problems = Vec::new();
+    for report in reports {
+        problems.extend(report.problems);
+        table.sounds.extend(report.sounds);
+    }
+    if let Some((name, place)) = default_agent {
+        match table.agents.get(name) {
+            Some(agent) if agent.mode != Mode::Text => table.default_agent = Some(Arc::clone(agent)),
+            Some(_) => problems
+                .push(place.error(format!("default_agent {name:?} is a text agent and cannot take calls"))),
+            None => {
+                let hint = closest(name, table.agents.keys());
+                problems.push(place.error(format!("default_agent {name:?} is no agent of the tables{hint}")));
+            }
         }
-        None => {
-            problems.push(general(format!("default_agent {name:?} is no agent of the tables")));
-            None
-        }
-    });
-    warn_of_twins(&table, &mut problems);
+    }
+    warn_of_twins(&table, &seen.trunks, &mut problems);
     dedup(&mut problems);
     match problems.iter().any(|problem| problem.severity == Severity::Error) {
         true => Err(problems),
@@ -89,7 +132,7 @@ fn read_peers<'a>(
     top.finish(&["number"]);
     for entry in trunks {
         let span = entry.span.clone();
-        if let Some(trunk) = entries::trunk(entry, report)
+        if let Some(trunk) = trunk::read(entry, report)
             && is_new(&mut seen.trunks, &trunk.name, "trunk", report, &span)
         {
             table.trunks.push(Arc::new(trunk));
@@ -127,42 +170,45 @@ fn dedup(problems: &mut Vec<Problem>) {
     problems.retain(|p| seen.insert((p.file.clone(), p.line, p.column, p.message.clone())));
 }
 
-fn general(message: String) -> Problem {
-    let file = "trunkline.toml".to_owned();
-    Problem { severity: Severity::Error, file, line: 1, column: 1, message }
-}
-
 fn is_new(seen: &mut Seen, name: &str, kind: &str, report: &mut Report<'_>, span: &Range<usize>) -> bool {
-    if let Some((file, line)) = seen.get(name) {
-        let message = format!("{kind} {name:?} is already given at {file}:{line}; keep one of them");
-        report.error(span, message);
+    if let Some(place) = seen.get(name) {
+        report.error(span, format!("{kind} {name:?} is already given at {place}; keep one of them"));
         return false;
     }
-    let place = (report.file_name().to_owned(), report.line_of(span));
-    seen.insert(name.to_owned(), place);
+    seen.insert(name.to_owned(), report.place(span));
     true
 }
 
 /// Inbound trunks whose addresses overlap are told apart by number, Request-URI host or prefix;
 /// where nothing differs, the second never gets a call whose number is bound to neither.
-fn warn_of_twins(table: &RouteTable, problems: &mut Vec<Problem>) {
+fn warn_of_twins(table: &RouteTable, places: &Seen, problems: &mut Vec<Problem>) {
     let inbound: Vec<&Arc<Trunk>> = table.trunks.iter().filter(|t| t.takes_calls()).collect();
     for (at, first) in inbound.iter().enumerate() {
         for second in &inbound[at + 1..] {
-            let same_host = first.address == second.address;
-            let shared = first.allowed_addresses.iter().find(|net| second.allowed_addresses.contains(net));
-            let both_open = first.allowed_addresses.is_empty() && second.allowed_addresses.is_empty();
-            if same_host && (shared.is_some() || both_open) {
-                problems.push(Problem {
-                    severity: Severity::Warning,
-                    ..general(format!(
-                        "trunks {:?} and {:?} cannot be told apart by address; bind their numbers with `trunk = \"…\"`",
-                        first.name, second.name,
-                    ))
-                });
+            if are_twins(first, second)
+                && let Some(place) = places.get(&second.name)
+            {
+                problems.push(place.warning(format!(
+                    "trunks {:?} and {:?} cannot be told apart by address; bind their numbers with `trunk = \"…\"`",
+                    first.name, second.name,
+                )));
             }
         }
     }
+}
+
+fn are_twins(first: &Trunk, second: &Trunk) -> bool {
+    // Who has to show a certificate is told by its name, never by an address.
+    if first.require_certificate || second.require_certificate {
+        return false;
+    }
+    // Hosts tell them apart where carriers write them and only one trunk has each; one without any does not.
+    let hosts = (first.hosts().collect::<Vec<_>>(), second.hosts().collect::<Vec<_>>());
+    let meet = hosts.0.is_empty() || hosts.1.is_empty() || hosts.0.iter().any(|host| second.has_host(host));
+    // As networks, however they are spelled; of two sizes the closer one takes the call.
+    let holds = |net: &ipnet::IpNet| second.allowed_addresses.iter().any(|n| n.trunc() == net.trunc());
+    let both_open = first.allowed_addresses.is_empty() && second.allowed_addresses.is_empty();
+    meet && (both_open || first.allowed_addresses.iter().any(holds))
 }
 
 /// What a number's slot names.
@@ -174,7 +220,9 @@ pub(crate) fn slot(
     report: &mut Report<'_>,
 ) -> Option<Arc<Agent>> {
     let Some(agent) = table.agents.get(name) else {
-        report.error(span, format!("unknown agent {name:?}{}", closest(name, table.agents.keys())));
+        if report.complete {
+            report.error(span, format!("unknown agent {name:?}{}", closest(name, table.agents.keys())));
+        }
         return None;
     };
     if voice && agent.mode == Mode::Text {
@@ -206,58 +254,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-impl RouteTable {
-    /// What a change from `self` to `next` would mean, a line each.
-    #[must_use]
-    pub fn changes(&self, next: &Self) -> Vec<String> {
-        let mut lines = Vec::new();
-        let trunks = |table: &Self| -> BTreeMap<String, String> {
-            table.trunks.iter().map(|t| (t.name.clone(), format!("{t:?}"))).collect()
-        };
-        let agents = |table: &Self| -> BTreeMap<String, String> {
-            table.agents.values().map(|a| (a.name.clone(), format!("{a:?}"))).collect()
-        };
-        let numbers = |table: &Self| -> BTreeMap<String, String> {
-            table.numbers.values().map(|n| (n.number.to_string(), number_text(n))).collect()
-        };
-        compare("trunk", &trunks(self), &trunks(next), &mut lines);
-        compare("agent", &agents(self), &agents(next), &mut lines);
-        compare("number", &numbers(self), &numbers(next), &mut lines);
-        let name = |agent: &Option<Arc<Agent>>| agent.as_ref().map_or("none".to_owned(), |a| a.name.clone());
-        let (old, new) = (name(&self.default_agent), name(&next.default_agent));
-        if old != new {
-            lines.push(format!("~ default_agent {old} -> {new}"));
-        }
-        lines
-    }
-}
-
-fn number_text(number: &Number) -> String {
-    let name = |agent: &Option<Arc<Agent>>| agent.as_ref().map(|a| a.name.clone());
-    let (inbound, outbound, sms) = (name(&number.inbound), name(&number.outbound), name(&number.sms));
-    let trunk = number.trunk.as_ref().map(|t| t.name.clone());
-    format!(
-        "{} {trunk:?} {inbound:?} {outbound:?} {sms:?} {} {:?} {:?}",
-        number.name, number.active, number.limits, number.metadata,
-    )
-}
-
-fn compare(
-    kind: &str,
-    old: &BTreeMap<String, String>,
-    new: &BTreeMap<String, String>,
-    lines: &mut Vec<String>,
-) {
-    for (name, text) in new {
-        match old.get(name) {
-            None => lines.push(format!("+ {kind} {name}")),
-            Some(before) if before != text => lines.push(format!("~ {kind} {name}")),
-            Some(_) => {}
-        }
-    }
-    lines.extend(old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("- {kind} {name}")));
 }
 
 #[cfg(test)]

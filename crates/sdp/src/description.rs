@@ -9,8 +9,8 @@ const MAX_MEDIA: usize = 32;
 /// Most attributes kept of the session and of each m-line.
 const MAX_ATTRIBUTES: usize = 256;
 
-/// An `a=` line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An `a=` line. Keys are not printed for a log.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Attribute {
     /// What stands before the colon.
     pub name: String,
@@ -140,7 +140,10 @@ fn media(value: &str) -> Option<Media> {
     let port = words.next()?.split('/').next()?.parse().ok()?;
     let protocol = words.next()?.to_owned();
     let formats: Vec<String> = words.map(str::to_owned).collect();
-    (!formats.is_empty()).then_some(Media {
+    // What our answer repeats must read back as it stands: tokens, of visible characters (RFC 8866 §9).
+    let visible = |word: &str| word.bytes().all(|byte| byte.is_ascii_graphic());
+    let tokens = visible(&kind) && visible(&protocol) && formats.iter().all(|format| visible(format));
+    (!formats.is_empty() && tokens).then_some(Media {
         kind,
         port,
         protocol,
@@ -148,6 +151,14 @@ fn media(value: &str) -> Option<Media> {
         connection: None,
         attributes: Vec::new(),
     })
+}
+
+impl fmt::Debug for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = ["crypto", "key-mgmt"].iter().any(|name| self.name.eq_ignore_ascii_case(name));
+        let value = if secret { Some("***") } else { self.value.as_deref() };
+        f.debug_struct("Attribute").field("name", &self.name).field("value", &value).finish()
+    }
 }
 
 impl fmt::Display for Attribute {

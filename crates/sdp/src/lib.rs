@@ -12,11 +12,16 @@
 
 mod attributes;
 mod codec;
+pub mod control;
+mod crypto;
 mod description;
 pub mod media;
 pub mod negotiate;
+mod room;
 
 pub use attributes::{Direction, RtpMap};
 pub use codec::Codec;
+pub use crypto::{KeySeed, MasterKey, SrtpKeys, Suite};
 pub use description::{Attribute, Description, Media, SdpError};
-pub use negotiate::{LocalMedia, NegotiateError, Selection};
+pub use negotiate::{LocalMedia, MediaEncryption, NegotiateError, Selection, Terms};
+pub use room::{Hearing, Member, Members};

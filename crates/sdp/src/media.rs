@@ -1,9 +1,23 @@
 //! What a call and its room tell each other: values that both the machine and the media threads
 //! know.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::Codec;
+use crate::{Codec, SrtpKeys};
+
+/// How keys are pressed towards a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DtmfMethod {
+    /// As telephone events where they were negotiated, else as tones.
+    #[default]
+    Auto,
+    /// As telephone events (RFC 4733) and in no other way.
+    Rfc4733,
+    /// In INFO requests.
+    Info,
+    /// As tones.
+    Inband,
+}
 
 /// How the caller's leg sends and receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,10 +28,16 @@ pub struct MediaSpec {
     pub payload_type: u8,
     /// Payload type of telephone events.
     pub events: Option<u8>,
+    /// Their clock rate.
+    pub events_rate: u32,
     /// Packet time towards the peer, milliseconds.
     pub ptime: u32,
     /// Where RTP goes; `None` sends nothing until the peer was heard.
     pub remote: Option<SocketAddr>,
+    /// What the peer wrote as its address, reachable or not.
+    pub written: Option<SocketAddr>,
+    /// Where the peer's signalling comes from.
+    pub signalling: Option<IpAddr>,
     /// Where RTCP goes.
     pub remote_rtcp: Option<SocketAddr>,
     /// RTCP on the RTP port.
@@ -26,6 +46,10 @@ pub struct MediaSpec {
     pub sends: bool,
     /// The peer sends.
     pub receives: bool,
+    /// Keys, where the stream is encrypted.
+    pub srtp: Option<SrtpKeys>,
+    /// How keys are pressed.
+    pub dtmf: DtmfMethod,
 }
 
 /// What the media of a call came to.
@@ -39,14 +63,29 @@ pub struct MediaStats {
     pub packets_lost: u64,
     /// Packets from elsewhere, thrown away.
     pub strangers_dropped: u64,
+    /// Encrypted packets with a wrong tag, or that came before, thrown away.
+    pub unauthentic_dropped: u64,
     /// Interarrival jitter at the end, milliseconds.
     pub jitter_ms: f64,
     /// Round trip from RTCP, milliseconds, where the peer reports.
     pub round_trip_ms: Option<f64>,
     /// Key presses heard.
     pub dtmf_digits: u32,
+    /// Bytes that the agent sent beyond what its queue holds, thrown away.
+    pub agent_bytes_dropped: u64,
     /// Mean opinion score, estimated from loss and jitter.
     pub mos: f64,
+}
+
+/// Most key presses and pauses of one request.
+const MAX_KEYS: usize = 128;
+
+/// Whether a text is a row of key presses: `0` to `9`, `*`, `#`, `A` to `D`, with `w` for a pause of half
+/// a second and `W` for one of a second.
+#[must_use]
+pub fn are_keys(text: &str) -> bool {
+    let fine = |byte: u8| matches!(byte, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D' | b'w' | b'W');
+    !text.is_empty() && text.len() <= MAX_KEYS && text.bytes().all(fine)
 }
 
 /// What a room tells of itself.
@@ -58,6 +97,6 @@ pub enum RoomEvent {
     AgentLost,
     /// Nothing came from the caller for the configured time.
     NoMedia,
-    /// Something in the room failed badly; the room is closed.
-    Failed,
+    /// Something in the room failed badly, and what; the room is closed.
+    Failed(&'static str),
 }

@@ -2,10 +2,14 @@
 //!
 //! [`Dialog`] holds what both sides must agree on: identifiers, sequence numbers, route set, remote
 //! target. [`Leg`] is the machine round it: one SIP dialog of a call from INVITE to BYE, with its
-//! parts in files of their own (`uas`, `uac`, `offers`, `reliable`, `session_timer`).
+//! parts in files of their own (`uas`, `uac`, `early`, `late`, `offers`, `reliable`, `session_timer`).
 
+mod account;
+mod early;
+mod late;
 mod leg;
 mod offers;
+mod policy;
 mod reliable;
 mod session_timer;
 mod state;
@@ -13,5 +17,13 @@ mod uac;
 mod uas;
 mod unacked;
 
-pub use leg::{Answered, Cx, Ended, InDialogPolicy, Leg, LegEvent, METHODS, OfferIn};
+pub use account::{Account, Answering};
+pub use late::LateAnswers;
+pub use leg::{Answered, Cx, Ended, Leg, LegEvent, OfferIn};
+pub use policy::InDialogPolicy;
 pub use state::{Dialog, LocalAddress};
+pub use uac::Placing;
+pub use uas::LegTerms;
+
+#[cfg(test)]
+mod tests;

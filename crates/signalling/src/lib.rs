@@ -14,5 +14,5 @@ mod tokens;
 pub mod transaction;
 
 pub use time::{Mono, Now, Timers};
-pub use tokens::{KeyedHash, Tokens};
+pub use tokens::{Fingerprint, KeyedHash, Printing, Tokens};
 pub use transaction::{ClientId, Inbound, ServerId, Transactions};

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 use siphasher::sip::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher128};
 
 /// Builds hashers whose results a peer cannot foresee, so that it cannot crowd one bucket of a
 /// table keyed by what it sends.
@@ -16,6 +17,41 @@ impl KeyedHash {
     #[must_use]
     pub const fn new(key: (u64, u64)) -> Self {
         Self { key }
+    }
+
+    /// Begins a fingerprint.
+    #[must_use]
+    pub fn fingerprint(&self) -> Printing {
+        Printing(SipHasher128::new_with_keys(self.key.0, self.key.1))
+    }
+}
+
+/// A keyed hash of 128 bits that stands for what was hashed: without the key no two inputs that
+/// share it can be found, and by chance none ever do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(u128);
+
+/// A fingerprint in the making. Parts are set off from one another.
+#[derive(Debug)]
+pub struct Printing(SipHasher128);
+
+impl Printing {
+    /// Adds a part.
+    pub fn part(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.0.write_usize(bytes.len());
+        self.0.write(bytes);
+    }
+
+    /// Adds a number.
+    pub fn number(&mut self, number: u64) {
+        self.0.write_u64(number);
+    }
+
+    /// The fingerprint.
+    #[must_use]
+    pub fn finish(self) -> Fingerprint {
+        Fingerprint(self.0.finish128().as_u128())
     }
 }
 

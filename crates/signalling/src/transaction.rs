@@ -8,6 +8,7 @@
 //! | INVITE client | `invite_client` | Calling → Proceeding → Completed, or Accepted (RFC 6026) |
 //! | non-INVITE client | `non_invite_client` | Trying → Proceeding → Completed |
 
+mod ends;
 mod incoming;
 mod invite_client;
 mod invite_server;

@@ -1,12 +1,13 @@
 //! What is wrong with a request, and the answer RFC 3261 §8.2 asks for.
 //!
 //! [`request`] looks at the message alone: syntax, version, mandatory fields. What depends on us
-//! (methods, extensions, bodies) is [`capabilities`]'s, which is given what we can do.
+//! (methods, extensions, bodies) is [`capabilities`]'s, which is given what we can do. A response that
+//! is wrong has no answer: [`response`] says why it is dropped.
 
-use crate::headers::{CSeq, MediaType, Via, max_forwards, option_tags};
+use crate::headers::{MediaType, Via, max_forwards, option_tags};
 use crate::limits::MAX_VIA;
 use crate::read::Defect;
-use crate::{HeaderName, Headers, Method, NameAddr, Request, Response, Scheme, reply};
+use crate::{HeaderName, Headers, Method, NameAddr, Request, Response, Scheme, multipart, reply, text};
 
 /// A refusal: status, phrase, and the fields it must carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,18 +88,48 @@ pub fn request(request: &Request) -> Result<(), Rejection> {
     target(request)
 }
 
+/// Whether a response can be believed to answer a request of ours.
+///
+/// # Errors
+/// What is wrong with it: it is dropped (RFC 3261 §8.1.3.3, §18.1.2).
+pub fn response(response: &Response) -> Result<(), &'static str> {
+    let fields = &response.headers;
+    let singles = SINGLE.iter().take(4);
+    if let Some((_, phrase)) = singles.into_iter().find(|(name, _)| fields.all(name).nth(1).is_some()) {
+        return Err(phrase);
+    }
+    // One that was meant for somebody before us has more than ours.
+    if response.via().is_none() || fields.elements(&HeaderName::Via).nth(1).is_some() {
+        return Err("not one Via");
+    }
+    let cseq = response.cseq().ok_or("no CSeq")?;
+    response.from().ok_or("no From")?;
+    response.call_id().ok_or("no Call-ID")?;
+    let to = response.to().ok_or("no To")?;
+    // A 2xx that makes a dialog without naming it cannot be ended.
+    let makes_dialog = cseq.method == Method::Invite && matches!(response.code(), 200..=299);
+    if makes_dialog && to.tag().is_none() {
+        return Err("no To tag");
+    }
+    Ok(())
+}
+
 /// Longest Request-URI read; 414 beyond it.
 const MAX_URI_BYTES: usize = 2048;
 
 fn via(headers: &Headers) -> Result<(), Rejection> {
     let mut count = 0;
-    for value in headers.elements(&HeaderName::Via) {
-        count += 1;
-        if count > MAX_VIA {
-            return Err(Rejection::new(400, "Too Many Via"));
-        }
-        if Via::parse(&value).is_none() {
-            return Err(Rejection::new(400, "Bad Via"));
+    for header in headers.all(&HeaderName::Via) {
+        let text = header.text();
+        for (place, value) in text::list(&text).enumerate() {
+            count += 1;
+            if count > MAX_VIA {
+                return Err(Rejection::new(400, "Too Many Via"));
+            }
+            let is_fine = if place == 0 { header.via().is_some() } else { Via::parse(value).is_some() };
+            if !is_fine {
+                return Err(Rejection::new(400, "Bad Via"));
+            }
         }
     }
     if count == 0 {
@@ -108,10 +139,10 @@ fn via(headers: &Headers) -> Result<(), Rejection> {
 }
 
 fn cseq(request: &Request) -> Result<(), Rejection> {
-    let Some(value) = request.headers.text(&HeaderName::CSeq) else {
+    let Some(header) = request.headers.first(&HeaderName::CSeq) else {
         return Err(Rejection::new(400, "Missing CSeq"));
     };
-    match CSeq::parse(&value) {
+    match header.cseq() {
         None => Err(Rejection::new(400, "Bad CSeq")),
         // An unknown method is 501 whatever its CSeq says.
         Some(cseq) if cseq.method != request.method && request.method.is_known() => {
@@ -123,9 +154,9 @@ fn cseq(request: &Request) -> Result<(), Rejection> {
 
 fn addresses(request: &Request) -> Result<(), Rejection> {
     let bad = |phrase| Err(Rejection::new(400, phrase));
-    let single = |name, missing, broken| match request.headers.text(&name) {
+    let single = |name, missing, broken| match request.headers.first(&name) {
         None => Err(Rejection::new(400, missing)),
-        Some(value) if NameAddr::parse(&value).is_err() => Err(Rejection::new(400, broken)),
+        Some(header) if header.address().is_err() => Err(Rejection::new(400, broken)),
         Some(_) => Ok(()),
     };
     single(HeaderName::From, "Missing From", "Bad From")?;
@@ -137,10 +168,14 @@ fn addresses(request: &Request) -> Result<(), Rejection> {
         }
         Some(_) => {}
     }
-    for value in request.headers.elements(&HeaderName::Contact) {
-        let star = value == "*" && request.method == Method::Register;
-        if !star && !contact_is_fine(&value) {
-            return bad("Bad Contact");
+    for header in request.headers.all(&HeaderName::Contact) {
+        let text = header.text();
+        for (place, value) in text::list(&text).enumerate() {
+            let star = value == "*" && request.method == Method::Register;
+            let first = (place == 0).then(|| header.address().ok());
+            if !star && !contact_is_fine(value, first) {
+                return bad("Bad Contact");
+            }
         }
     }
     for name in [HeaderName::Route, HeaderName::RecordRoute] {
@@ -151,10 +186,15 @@ fn addresses(request: &Request) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// A Contact with URI header fields must stand in angle brackets (RFC 3261 §20.10).
-fn contact_is_fine(value: &str) -> bool {
+/// A Contact with URI header fields must stand in angle brackets (RFC 3261 §20.10). `read` is what
+/// the value reads as, where that is known.
+fn contact_is_fine(value: &str, read: Option<Option<&NameAddr>>) -> bool {
     let bare = !value.contains('<');
-    NameAddr::parse(value).is_ok_and(|contact| !(bare && contact.uri.as_str().contains('?')))
+    let fine = |contact: &NameAddr| !(bare && contact.uri.as_str().contains('?'));
+    match read {
+        Some(contact) => contact.is_some_and(fine),
+        None => NameAddr::parse(value).is_ok_and(|contact| fine(&contact)),
+    }
 }
 
 fn target(request: &Request) -> Result<(), Rejection> {
@@ -194,13 +234,16 @@ pub fn capabilities(request: &Request, ours: &Capabilities<'_>) -> Result<(), Re
     if !unknown.is_empty() {
         return Err(Rejection::with(420, HeaderName::Unsupported, unknown.join(", ")));
     }
-    // What INFO and MESSAGE carry is the dialog's affair.
-    if !matches!(request.method, Method::Info | Method::Message) {
+    // A body counts where it describes a session. What INFO and MESSAGE carry is the dialog's affair;
+    // what else a BYE brings along (ISUP, a voice quality report) hinders nothing.
+    if matches!(request.method, Method::Invite | Method::Update | Method::Prack) {
         body(request, ours)?;
     }
     let answers_sdp = matches!(request.method, Method::Invite | Method::Update);
     if answers_sdp && !MediaType::is_acceptable(&request.headers, "application/sdp") {
-        return Err(Rejection::new(406, ""));
+        // RFC 4475 §3.3.15 wants the reason told; 399 is a warning in words (RFC 3261 §20.43).
+        let warning = "399 trunkline \"Answers are application/sdp\"".to_owned();
+        return Err(Rejection::with(406, HeaderName::Warning, warning));
     }
     Ok(())
 }
@@ -223,6 +266,11 @@ fn body(request: &Request, ours: &Capabilities<'_>) -> Result<(), Rejection> {
     match MediaType::of(&request.headers) {
         None => Err(Rejection::new(400, "Missing Content-Type")),
         Some(kind) if ours.bodies.contains(&kind.essence.as_str()) => Ok(()),
+        Some(kind) if kind.essence.starts_with("multipart/") => {
+            let text = request.headers.text(&HeaderName::ContentType).unwrap_or_default();
+            let found = multipart::find(&text, &request.body, &|kind| ours.bodies.contains(&kind));
+            if matches!(found, multipart::Found::Body(_)) { Ok(()) } else { refuse() }
+        }
         Some(_) => refuse(),
     }
 }
@@ -235,3 +283,6 @@ fn is_optional(headers: &Headers) -> bool {
             .is_some_and(|handling| handling.eq_ignore_ascii_case("optional"))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,12 @@
 //! Header fields: names with their compact forms, and the list that keeps their order.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
 use bytes::Bytes;
+
+use crate::headers::{CSeq, Via};
+use crate::{NameAddr, UriError, text};
 
 macro_rules! header_names {
     ($($variant:ident $text:literal $($compact:literal)?,)*) => {
@@ -98,22 +104,107 @@ impl PartialEq for HeaderName {
 
 impl Eq for HeaderName {}
 
-/// One header field. The value is unfolded and trimmed; bytes that are not UTF-8 are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One header field. The value is unfolded and trimmed; bytes that are not UTF-8 are kept. What a
+/// value that every layer asks for means is read once: neither part changes after creation.
+#[derive(Debug, Clone)]
 pub struct Header {
-    /// Name.
-    pub name: HeaderName,
-    /// Value as received.
-    pub value: Bytes,
+    name: HeaderName,
+    value: Bytes,
+    typed: OnceCell<Typed>,
+}
+
+/// A value as its header's own type; of a list, the first element.
+#[derive(Debug, Clone)]
+enum Typed {
+    Via(Option<Box<Via>>),
+    Address(Result<Box<NameAddr>, UriError>),
+    CSeq(Option<CSeq>),
+    /// Nothing that is asked for often.
+    Text,
+}
+
+impl Typed {
+    fn of(header: &Header) -> Self {
+        let text = header.text();
+        match header.name {
+            HeaderName::Via => Self::Via(text::list(&text).next().and_then(Via::parse).map(Box::new)),
+            HeaderName::From | HeaderName::To => Self::Address(NameAddr::parse(&text).map(Box::new)),
+            HeaderName::Contact => {
+                let first = text::list(&text).next().unwrap_or_default();
+                Self::Address(NameAddr::parse(first).map(Box::new))
+            }
+            HeaderName::CSeq => Self::CSeq(CSeq::parse(&text)),
+            _ => Self::Text,
+        }
+    }
 }
 
 impl Header {
+    /// A field.
+    #[must_use]
+    pub fn new(name: HeaderName, value: impl Into<Bytes>) -> Self {
+        Self { name, value: value.into(), typed: OnceCell::new() }
+    }
+
+    /// Name.
+    #[must_use]
+    pub const fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
+    /// Value as received.
+    #[must_use]
+    pub const fn value(&self) -> &Bytes {
+        &self.value
+    }
+
     /// The value as text; bytes that are not UTF-8 (a Latin-1 display name) are replaced.
     #[must_use]
-    pub fn text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(&self.value)
+    pub fn text(&self) -> Cow<'_, str> {
+        // The common case first: the lossy reader looks at every byte by itself.
+        match std::str::from_utf8(&self.value) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(&self.value),
+        }
+    }
+
+    fn typed(&self) -> &Typed {
+        self.typed.get_or_init(|| Typed::of(self))
+    }
+
+    /// The first element of a Via field.
+    pub(crate) fn via(&self) -> Option<&Via> {
+        match self.typed() {
+            Typed::Via(via) => via.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The address of a From or To field, the first of a Contact field.
+    pub(crate) fn address(&self) -> Result<&NameAddr, UriError> {
+        match self.typed() {
+            Typed::Address(Ok(address)) => Ok(address),
+            Typed::Address(Err(error)) => Err(*error),
+            _ => Err(UriError::NoScheme),
+        }
+    }
+
+    /// The value of a CSeq field.
+    pub(crate) fn cseq(&self) -> Option<&CSeq> {
+        match self.typed() {
+            Typed::CSeq(cseq) => cseq.as_ref(),
+            _ => None,
+        }
     }
 }
+
+impl PartialEq for Header {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.value == other.value
+    }
+}
+
+impl Eq for Header {}
 
 /// The header fields of a message in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -128,12 +219,21 @@ impl Headers {
 
     /// Appends a field.
     pub fn push(&mut self, name: HeaderName, value: impl Into<Bytes>) {
-        self.0.push(Header { name, value: value.into() });
+        self.0.push(Header::new(name, value));
     }
 
     /// Puts a field before all others, as a Via of ours must stand.
     pub fn push_front(&mut self, name: HeaderName, value: impl Into<Bytes>) {
-        self.0.insert(0, Header { name, value: value.into() });
+        self.0.insert(0, Header::new(name, value));
+    }
+
+    /// Replaces the first field of that name in its place; without one it is added.
+    pub fn set_first(&mut self, name: HeaderName, value: impl Into<Bytes>) {
+        let field = Header::new(name, value);
+        match self.0.iter_mut().find(|header| header.name == field.name) {
+            Some(header) => *header = field,
+            None => self.0.push(field),
+        }
     }
 
     /// Replaces every field of that name by one.
@@ -155,7 +255,7 @@ impl Headers {
 
     /// The text of the first field of that name.
     #[must_use]
-    pub fn text(&self, name: &HeaderName) -> Option<std::borrow::Cow<'_, str>> {
+    pub fn text(&self, name: &HeaderName) -> Option<Cow<'_, str>> {
         self.first(name).map(Header::text)
     }
 
@@ -168,16 +268,15 @@ impl Headers {
     pub fn elements(&self, name: &HeaderName) -> impl Iterator<Item = String> {
         self.all(name).flat_map(|header| {
             let text = header.text();
-            crate::text::list(&text).map(str::to_owned).collect::<Vec<_>>()
+            text::list(&text).map(str::to_owned).collect::<Vec<_>>()
         })
     }
 
     /// Whether a comma list of tokens under that name holds `token`, without regard to case.
     #[must_use]
     pub fn lists(&self, name: &HeaderName, token: &str) -> bool {
-        self.all(name).any(|header| {
-            crate::text::list(&header.text()).any(|element| element.eq_ignore_ascii_case(token))
-        })
+        self.all(name)
+            .any(|header| text::list(&header.text()).any(|element| element.eq_ignore_ascii_case(token)))
     }
 
     /// All fields in order.

@@ -22,7 +22,7 @@ pub use timers::{Refresher, SessionExpires, parse_delta};
 pub use user_to_user::UserToUser;
 pub use via::Via;
 
-use crate::{HeaderName, Headers, NameAddr};
+use crate::{HeaderName, Headers, Method, NameAddr};
 
 /// Every readable `name-addr` under a header that holds a list of them (Route, Record-Route,
 /// Contact, Refer-To, Referred-By). Values that are no addresses are left out.
@@ -35,6 +35,14 @@ pub fn addresses(headers: &Headers, name: &HeaderName) -> impl Iterator<Item = N
 pub fn max_forwards(headers: &Headers) -> Option<u8> {
     let text = headers.text(&HeaderName::MaxForwards)?;
     crate::text::number(text.trim()).and_then(|hops| u8::try_from(hops).ok())
+}
+
+/// The methods that Allow names, in order; `None` where there is no Allow, which says nothing of what
+/// the peer takes (RFC 3261 §20.5).
+#[must_use]
+pub fn allowed_methods(headers: &Headers) -> Option<Vec<Method>> {
+    headers.first(&HeaderName::Allow)?;
+    Some(headers.elements(&HeaderName::Allow).map(|token| Method::from_token(&token)).collect())
 }
 
 /// The option tags of Require or Supported, in order (RFC 3261 §20.32, §20.37).

@@ -11,6 +11,7 @@
 //! ```
 
 pub mod check;
+pub mod digest;
 mod flow;
 mod header;
 pub mod headers;
@@ -18,6 +19,7 @@ mod host;
 pub mod limits;
 mod message;
 mod method;
+mod multipart;
 mod name_addr;
 mod params;
 pub mod read;
@@ -28,7 +30,7 @@ pub mod text;
 mod uri;
 mod write;
 
-pub use flow::{Flow, Hop, Target, Transmit};
+pub use flow::{Flow, Hop, PeerNames, Target, Transmit};
 pub use header::{Header, HeaderName, Headers};
 pub use host::{HostPort, format_host, parse_host, parse_host_port};
 pub use message::{Message, Request, Response};

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use crate::headers::{CSeq, Via};
+use crate::multipart;
 use crate::read::Defect;
-use crate::{HeaderName, Headers, Method, NameAddr, StatusCode, Uri, UriError};
+use crate::{Header, HeaderName, Headers, Method, NameAddr, StatusCode, Uri, UriError};
 
 /// A SIP message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl Message {
     /// The Call-ID, by which a message finds its shard.
     #[must_use]
     pub fn call_id(&self) -> Option<&Bytes> {
-        self.headers().first(&HeaderName::CallId).map(|header| &header.value)
+        self.headers().first(&HeaderName::CallId).map(Header::value)
     }
 }
 
@@ -89,51 +90,59 @@ macro_rules! typed_access {
         impl $kind {
             /// The topmost Via.
             #[must_use]
-            pub fn via(&self) -> Option<Via> {
-                let header = self.headers.first(&HeaderName::Via)?;
-                let text = header.text();
-                Via::parse(crate::text::list(&text).next()?)
+            pub fn via(&self) -> Option<&Via> {
+                self.headers.first(&HeaderName::Via)?.via()
             }
 
             /// From.
             #[must_use]
-            pub fn from(&self) -> Option<NameAddr> {
-                NameAddr::parse(&self.headers.text(&HeaderName::From)?).ok()
+            pub fn from(&self) -> Option<&NameAddr> {
+                self.headers.first(&HeaderName::From)?.address().ok()
             }
 
             /// To.
             #[must_use]
-            pub fn to(&self) -> Option<NameAddr> {
-                NameAddr::parse(&self.headers.text(&HeaderName::To)?).ok()
+            pub fn to(&self) -> Option<&NameAddr> {
+                self.headers.first(&HeaderName::To)?.address().ok()
             }
 
             /// Call-ID as written.
             #[must_use]
             pub fn call_id(&self) -> Option<&Bytes> {
-                self.headers.first(&HeaderName::CallId).map(|header| &header.value)
+                self.headers.first(&HeaderName::CallId).map(Header::value)
             }
 
             /// CSeq.
             #[must_use]
-            pub fn cseq(&self) -> Option<CSeq> {
-                CSeq::parse(&self.headers.text(&HeaderName::CSeq)?)
+            pub fn cseq(&self) -> Option<&CSeq> {
+                self.headers.first(&HeaderName::CSeq)?.cseq()
             }
 
             /// The first Contact that is a URI.
             #[must_use]
-            pub fn contact(&self) -> Option<NameAddr> {
-                let first = self.headers.elements(&HeaderName::Contact).next()?;
-                NameAddr::parse(&first).ok()
+            pub fn contact(&self) -> Option<&NameAddr> {
+                self.headers.first(&HeaderName::Contact)?.address().ok()
             }
 
-            /// Whether the body is of that media type; parameters are not compared.
+            /// The body of that media type: the whole of it, or a part of a multipart body
+            /// (RFC 5621). Parameters are not compared.
             #[must_use]
-            pub fn has_body_of(&self, media_type: &str) -> bool {
-                !self.body.is_empty()
-                    && self.headers.text(&HeaderName::ContentType).is_some_and(|text| {
-                        let kind = text.split(';').next().unwrap_or("");
-                        kind.trim().eq_ignore_ascii_case(media_type)
-                    })
+            pub fn body_of(&self, media_type: &str) -> Option<Bytes> {
+                if self.body.is_empty() {
+                    return None;
+                }
+                let Some(kind) = self.headers.text(&HeaderName::ContentType) else {
+                    // Careless peers leave it out of an ACK or an answer.
+                    let is_sdp = media_type == "application/sdp" && self.body.starts_with(b"v=");
+                    return is_sdp.then(|| self.body.clone());
+                };
+                if kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(media_type) {
+                    return Some(self.body.clone());
+                }
+                match multipart::find(&kind, &self.body, &|kind| kind == media_type) {
+                    multipart::Found::Body(body) => Some(body),
+                    multipart::Found::Nothing | multipart::Found::NotUnderstood => None,
+                }
             }
         }
     )*};

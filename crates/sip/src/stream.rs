@@ -53,7 +53,8 @@ impl Framer {
     /// Whether a message has begun and not ended, so that its timer runs.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        self.pending.is_some() || self.buffer.iter().any(|b| !matches!(b, b'\r' | b'\n'))
+        // Only what may become a keep-alive has no timer: line ends without end are no sign of life.
+        self.pending.is_some() || !b"\r\n\r\n".starts_with(&self.buffer)
     }
 
     /// Whether a whole message came since this was last asked: what is partial now began after it.
@@ -93,14 +94,10 @@ impl Framer {
             let _ = self.buffer.split_to(4);
             return Some(Framed::Ping);
         }
-        let single = self.buffer.starts_with(b"\r\n")
-            && self.buffer.len() != 3
-            && (self.buffer.len() == 2 || self.buffer[2] != b'\r');
+        // Two bytes alone, and three that go on as a ping does, are kept until more comes.
+        let single =
+            self.buffer.starts_with(b"\r\n") && self.buffer.get(2).is_some_and(|next| *next != b'\r');
         if !single {
-            return None;
-        }
-        // Two bytes alone may be half of a ping; they are kept until more comes.
-        if self.buffer.len() == 2 {
             return None;
         }
         let _ = self.buffer.split_to(2);

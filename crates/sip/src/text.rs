@@ -1,6 +1,8 @@
 //! Scanners for the grammar all headers share (RFC 3261 §25): tokens, quoted strings, lists and
 //! parameters. Each makes one pass over its input, so the time is linear whatever the bytes are.
 
+use std::fmt::{self, Write as _};
+
 /// Whether `byte` may stand in a token (RFC 3261 §25.1).
 #[must_use]
 pub const fn is_token_byte(byte: u8) -> bool {
@@ -49,8 +51,12 @@ pub fn split_outside(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let current = rest?;
-        let mut nesting = Nesting::default();
-        let cut = current.bytes().position(|byte| nesting.outside(byte) && byte == separator);
+        let cut = if current.as_bytes().contains(&separator) {
+            let mut nesting = Nesting::default();
+            current.bytes().position(|byte| nesting.outside(byte) && byte == separator)
+        } else {
+            None
+        };
         match cut {
             Some(at) => {
                 rest = Some(&current[at + 1..]);
@@ -72,6 +78,9 @@ pub fn list(text: &str) -> impl Iterator<Item = &str> {
 /// Position of the first `wanted` byte outside quotes and angle brackets.
 #[must_use]
 pub fn find_outside(text: &str, wanted: u8) -> Option<usize> {
+    if !text.as_bytes().contains(&wanted) {
+        return None;
+    }
     let mut nesting = Nesting::default();
     text.bytes().position(|byte| nesting.outside(byte) && byte == wanted)
 }
@@ -79,6 +88,9 @@ pub fn find_outside(text: &str, wanted: u8) -> Option<usize> {
 /// Whether every quoted string in `text` ends.
 #[must_use]
 pub fn quotes_balance(text: &str) -> bool {
+    if !text.contains('"') {
+        return true;
+    }
     let mut nesting = Nesting::default();
     for byte in text.bytes() {
         nesting.outside(byte);
@@ -171,6 +183,22 @@ pub fn escape_user(text: &str) -> String {
 pub fn number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.len() <= 10 && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
+}
+
+/// Longest text shown of what came from the wire, in characters.
+const MAX_SHOWN: usize = 256;
+
+/// Text from the wire as it may stand in a log: on one line, nothing in it that moves a terminal's
+/// cursor or turns the reading direction, not longer than a line is read.
+#[derive(Debug, Clone, Copy)]
+pub struct OneLine<'a>(pub &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let turns = |c| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let shown = |c: char| if c.is_control() || turns(c) { '?' } else { c };
+        self.0.chars().take(MAX_SHOWN).try_for_each(|c| f.write_char(shown(c)))
+    }
 }
 
 #[cfg(test)]

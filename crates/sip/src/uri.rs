@@ -64,19 +64,24 @@ impl Uri {
             return Err(UriError::Blank);
         }
         let start = colon + 1;
-        match name.to_ascii_lowercase().as_str() {
-            "sip" => parse_sip(text, Scheme::Sip, start),
-            "sips" => parse_sip(text, Scheme::Sips, start),
-            "tel" => parse_tel(text, start),
-            other => Ok(Self {
-                scheme: Scheme::Other(other.into()),
-                user: None,
-                host: None,
-                params: text.len()..text.len(),
-                headers: text.len()..text.len(),
-                text: text.into(),
-            }),
+        let is = |scheme: &str| name.eq_ignore_ascii_case(scheme);
+        if is("sip") {
+            return parse_sip(text, Scheme::Sip, start);
         }
+        if is("sips") {
+            return parse_sip(text, Scheme::Sips, start);
+        }
+        if is("tel") {
+            return parse_tel(text, start);
+        }
+        Ok(Self {
+            scheme: Scheme::Other(name.to_ascii_lowercase().into()),
+            user: None,
+            host: None,
+            params: text.len()..text.len(),
+            headers: text.len()..text.len(),
+            text: text.into(),
+        })
     }
 
     /// The URI as it was written.

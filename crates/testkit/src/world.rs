@@ -1,47 +1,29 @@
-//! One gateway shard, one caller, one clock.
+//! One gateway shard, one peer that calls it or is called, one clock.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use trunkline_call::{
     Advertised, CallHandle, CallPlan, CallRecord, Caller, CallerEvent, CallerOutput, Input, MediaStats,
-    Output, RoomEvent, Shard, ShardConfig,
+    Output, PlaceCall, RoomEvent, Shard, ShardConfig,
 };
-use trunkline_routing::{RouteTable, Source, UnknownPeers, load};
+use trunkline_routing::{OutboundCall, RouteTable, Source, UnknownPeers, decide_outbound, load};
 use trunkline_sdp::Codec;
 use trunkline_signalling::dialog::InDialogPolicy;
 use trunkline_signalling::{Mono, Now, Timers};
-use trunkline_sip::{Flow, Message, Transport, read};
+use trunkline_sip::{Flow, Message, Method, Transport, read};
 
-use crate::network::{Faults, Network, Side};
+use crate::callee::Callee;
+use crate::network::{Network, Side};
+use crate::plan::{AgentPlan, Plan};
 
-/// What the agent does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AgentPlan {
-    /// It is there after so long.
-    Comes(Duration),
-    /// It cannot be reached after so long.
-    Fails(Duration),
-    /// It never says a word.
-    Never,
-}
-
-/// What happens in a world.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    /// The network.
-    pub faults: Faults,
-    /// Its seed.
-    pub seed: u64,
-    /// The agent.
-    pub agent: AgentPlan,
-    /// Media ports are free.
-    pub ports: bool,
-    /// The caller hangs up, or gives up, so long after its INVITE.
-    pub caller_leaves: Duration,
-    /// The agent leaves so long after the answer.
-    pub agent_leaves: Option<Duration>,
+/// The gateway's peer.
+pub enum Far {
+    /// It calls.
+    Caller(Box<Caller>),
+    /// It is called.
+    Callee(Box<Callee>),
 }
 
 /// Something an edge will answer later.
@@ -52,8 +34,8 @@ struct Later(Mono, Input);
 pub struct World {
     /// The shard under test.
     pub shard: Shard,
-    /// The caller.
-    pub caller: Caller,
+    /// The peer.
+    pub far: Far,
     /// What the caller was told.
     pub caller_events: Vec<CallerEvent>,
     /// Records of ended calls.
@@ -65,6 +47,10 @@ pub struct World {
     now: Mono,
     plan: Plan,
     caller_left: bool,
+    /// INVITEs that reached the gateway: where none did, it knows of no call.
+    pub invites_arrived: usize,
+    /// The call of the shard.
+    call: Option<CallHandle>,
     /// Rooms that are open.
     pub rooms: Vec<CallHandle>,
 }
@@ -82,10 +68,13 @@ fn caller_address() -> SocketAddr {
 /// The usual table: a trunk for the caller's network, a number with an echo agent.
 #[must_use]
 pub fn table() -> Arc<RouteTable> {
-    let text = "[[trunk]]\nname = \"carrier\"\nallowed_addresses = [\"192.0.2.0/24\"]\n[[agent]]\nname = \"echo\"\nconnect = \"builtin:echo\"\n[[number]]\nnumber = \"+14155550100\"\ninbound = \"echo\"\n[[number]]\nnumber = \"+14155550101\"\n";
-    let source = Source { name: "test".to_owned(), text: text.to_owned() };
-    let (table, _) = load(&[source], None).expect("the table is good");
-    Arc::new(table)
+    let text = "[[trunk]]\nname = \"carrier\"\nallowed_addresses = [\"192.0.2.0/24\"]\naddress = \"192.0.2.20:5062\"\ndirection = \"both\"\n[[agent]]\nname = \"echo\"\nconnect = \"builtin:echo\"\n[[number]]\nnumber = \"+14155550100\"\ninbound = \"echo\"\n[[number]]\nnumber = \"+14155550101\"\n";
+    static TABLE: OnceLock<Arc<RouteTable>> = OnceLock::new();
+    let read = || {
+        let source = Source { name: "test".to_owned(), text: text.to_owned() };
+        Arc::new(load(&[source], None).expect("the table is good").0)
+    };
+    Arc::clone(TABLE.get_or_init(read))
 }
 
 impl World {
@@ -95,26 +84,21 @@ impl World {
         let config = ShardConfig {
             shard: 0,
             key: (plan.seed, 7),
+            key_seed: trunkline_sdp::KeySeed::new([9; 32]),
             timers: Timers::default(),
             advertised: Advertised::default(),
+            challenger: Default::default(),
+            own_addresses: [].into(),
+            media_addresses: [].into(),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             unknown_peers: UnknownPeers::Drop,
             in_dialog: InDialogPolicy::default(),
             edge_timeout: Duration::from_secs(5),
         };
-        let call = CallPlan {
-            target: "sip:+14155550100@192.0.2.10".to_owned(),
-            from: "<sip:+14155550199@192.0.2.20>".to_owned(),
-            flow: flow(caller_address(), gateway_address()),
-            media: SocketAddr::from(([192, 0, 2, 20], 4000)),
-            codecs: vec![Codec::Pcmu],
-            timers: Timers::default(),
-            key: (plan.seed, 9),
-        };
         let now = Mono(Duration::from_secs(1));
         let mut world = Self {
             shard: Shard::new(config, table()),
-            caller: Caller::place(call, moment(now)),
+            far: far(&plan, now),
             caller_events: Vec::new(),
             records: Vec::new(),
             ladder: Vec::new(),
@@ -123,8 +107,13 @@ impl World {
             now,
             plan,
             caller_left: false,
+            invites_arrived: 0,
+            call: None,
             rooms: Vec::new(),
         };
+        if plan.callee.is_some() {
+            world.shard.handle(Input::Place(Box::new(placed())), moment(now));
+        }
         world.drain();
         world
     }
@@ -144,7 +133,7 @@ impl World {
     /// Whether both sides have nothing left.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.shard.is_idle() && self.caller.is_idle()
+        self.shard.is_idle() && self.far.is_idle()
     }
 
     fn next_event(&self) -> Option<Mono> {
@@ -152,7 +141,7 @@ impl World {
         [
             self.network.next_arrival(),
             self.shard.poll_timeout(),
-            self.caller.poll_timeout(),
+            self.far.poll_timeout(),
             self.later.iter().map(|later| later.0).min(),
             leave,
         ]
@@ -164,17 +153,25 @@ impl World {
     fn step(&mut self) {
         let now = self.now;
         while let Some((side, payload)) = self.network.arrived(now) {
-            let Ok(message) = read::datagram(&payload) else {
+            let Ok(mut message) = read::datagram(&payload) else {
                 continue;
             };
+            self.plan.terms.put_into(&mut message);
             match side {
                 Side::Gateway => {
+                    let invite =
+                        matches!(&message, Message::Request(request) if request.method == Method::Invite);
+                    self.invites_arrived += usize::from(invite);
                     let flow = flow(gateway_address(), caller_address());
-                    self.shard.handle(Input::Message(Box::new(message), flow), moment(now));
+                    self.shard.handle(Input::Message(Box::new(message), flow, None), moment(now));
                 }
                 Side::Caller => {
                     self.note("<-", &message);
-                    self.caller.receive(message, flow(caller_address(), gateway_address()), moment(now));
+                    let flow = flow(caller_address(), gateway_address());
+                    match &mut self.far {
+                        Far::Caller(caller) => caller.receive(message, flow, moment(now)),
+                        Far::Callee(callee) => callee.receive(message, flow, moment(now)),
+                    }
                 }
             }
             self.drain();
@@ -188,13 +185,20 @@ impl World {
         }
         if !self.caller_left && now >= Mono(Duration::from_secs(1)) + self.plan.caller_leaves {
             self.caller_left = true;
-            self.caller.hang_up(moment(now));
+            match (&mut self.far, self.call) {
+                (Far::Caller(caller), _) => caller.hang_up(moment(now)),
+                (Far::Callee(_), Some(call)) => self.shard.handle(Input::HangUp(call), moment(now)),
+                (Far::Callee(_), None) => {}
+            }
         }
         if self.shard.poll_timeout().is_some_and(|at| at <= now) {
             self.shard.handle_timeout(moment(now));
         }
-        if self.caller.poll_timeout().is_some_and(|at| at <= now) {
-            self.caller.handle_timeout(moment(now));
+        if self.far.poll_timeout().is_some_and(|at| at <= now) {
+            match &mut self.far {
+                Far::Caller(caller) => caller.handle_timeout(moment(now)),
+                Far::Callee(callee) => callee.handle_timeout(moment(now)),
+            }
         }
         self.drain();
     }
@@ -203,16 +207,25 @@ impl World {
         while let Some(output) = self.shard.poll_output() {
             self.edge(output);
         }
-        while let Some(output) = self.caller.poll_output() {
-            match output {
-                CallerOutput::Transmit(transmit) => {
-                    if let Ok(message) = read::datagram(&transmit.payload) {
-                        self.note("->", &message);
+        loop {
+            let payload = match &mut self.far {
+                Far::Caller(caller) => match caller.poll_output() {
+                    Some(CallerOutput::Transmit(transmit)) => transmit.payload,
+                    Some(CallerOutput::Event(event)) => {
+                        self.caller_events.push(event);
+                        continue;
                     }
-                    self.network.send(Side::Gateway, &transmit.payload, self.now);
-                }
-                CallerOutput::Event(event) => self.caller_events.push(event),
+                    None => return,
+                },
+                Far::Callee(callee) => match callee.poll_transmit() {
+                    Some(transmit) => transmit.payload,
+                    None => return,
+                },
+            };
+            if let Ok(message) = read::datagram(&payload) {
+                self.note("->", &message);
             }
+            self.network.send(Side::Gateway, &payload, self.now);
         }
     }
 
@@ -248,7 +261,17 @@ impl World {
                 self.later.push(Later(soon, Input::RoomClosed(call, MediaStats::default())));
             }
             Output::Ended(record) => self.records.push(*record),
-            Output::UpdateMedia(..) | Output::Began(_) | Output::Answered(..) | Output::Refused { .. } => {}
+            Output::FindFlow { call, .. } => {
+                let found = Ok((flow(gateway_address(), caller_address()), false));
+                self.later.push(Later(soon, Input::FlowFound(call, found)));
+            }
+            Output::Began(call, _) => self.call = Some(call),
+            Output::UpdateMedia(..)
+            | Output::FindTrunkFlow { .. }
+            | Output::TrunkState(_)
+            | Output::Press(..)
+            | Output::Answered(..)
+            | Output::Refused { .. } => {}
         }
     }
 
@@ -258,6 +281,52 @@ impl World {
             Message::Response(response) => response.code().to_string(),
         };
         self.ladder.push(format!("{arrow} {line}"));
+    }
+}
+
+impl Far {
+    fn poll_timeout(&self) -> Option<Mono> {
+        match self {
+            Self::Caller(caller) => caller.poll_timeout(),
+            Self::Callee(callee) => callee.poll_timeout(),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        match self {
+            Self::Caller(caller) => caller.is_idle(),
+            Self::Callee(callee) => callee.is_idle(),
+        }
+    }
+}
+
+fn far(plan: &Plan, now: Mono) -> Far {
+    if let Some(callee) = plan.callee {
+        return Far::Callee(Box::new(Callee::new(callee, caller_address(), plan.seed)));
+    }
+    let call = CallPlan {
+        target: "sip:+14155550100@192.0.2.10".to_owned(),
+        from: "<sip:+14155550199@192.0.2.20>".to_owned(),
+        flow: flow(caller_address(), gateway_address()),
+        media: SocketAddr::from(([192, 0, 2, 20], 4000)),
+        codecs: vec![Codec::Pcmu],
+        timers: Timers::default(),
+        key: (plan.seed, 9),
+    };
+    Far::Caller(Box::new(Caller::place(call, moment(now))))
+}
+
+/// The call that the shard places.
+fn placed() -> PlaceCall {
+    let wanted =
+        OutboundCall { to: "+442079460000", from: "+14155550100", agent: None, trunk: Some("carrier") };
+    PlaceCall {
+        id: "call_1".to_owned(),
+        sip_call_id: "placed".to_owned(),
+        route: decide_outbound(&table(), &wanted).expect("it may go out"),
+        variables: Vec::new(),
+        fields: Vec::new(),
+        dtmf_prefix: None,
     }
 }
 

@@ -2,12 +2,15 @@
 //! queue, found again by number.
 //!
 //! A connection that begins a message must end it within [`MESSAGE_TIME`]; one that says nothing is
-//! closed after [`IDLE_TIME`]. A double CRLF is answered by a single one (RFC 5626 §4.4.1).
+//! closed after ten minutes. A double CRLF is answered by a single one (RFC 5626 §4.4.1).
+
+mod inbox;
+mod opened;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,21 +19,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
-use trunkline_sip::stream::{FrameError, Framed, Framer};
-use trunkline_sip::{Flow, Request, Transport as Kind, reply};
+use tokio::time::{timeout, timeout_at};
+use trunkline_sip::stream::{FrameError, Framed};
+use trunkline_sip::{Flow, PeerNames, Request, Transport as Kind, reply};
 
-use crate::tls::LiveTls;
+use self::inbox::{Inbox, MESSAGE_TIME};
+use self::opened::{Opened, Opening};
+use crate::caps::{Caps, Place};
+use crate::tls::{self, LiveTls};
 use crate::{Guard, Received, Sink};
 
-/// Most connections of one stranger.
-const MAX_PER_STRANGER: usize = 8;
-/// Most connections in all, of which strangers may hold half; further ones are closed as they come.
-const MAX_CONNECTIONS: usize = 10_000;
-/// How long one message may take from its first byte to its last.
-const MESSAGE_TIME: Duration = Duration::from_secs(10);
-/// How long a connection may say nothing; carriers close theirs after about two minutes.
-const IDLE_TIME: Duration = Duration::from_secs(600);
 /// How long a handshake or a connect may take.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long the end of a connection may take.
@@ -46,11 +44,15 @@ pub(crate) struct Connections {
     guard: Arc<Guard>,
     sink: Sink,
     next: AtomicU64,
-    open: AtomicUsize,
-    per_source: DashMap<IpAddr, usize>,
+    caps: Arc<Caps>,
     writers: DashMap<u64, mpsc::Sender<Bytes>>,
-    /// Connections that we opened, by transport and peer, to be used again (RFC 5923).
-    by_remote: DashMap<(u8, SocketAddr), u64>,
+    /// Connections that we opened, to be used again (RFC 5923).
+    by_remote: DashMap<Opened, Flow>,
+    /// Connections that are being opened: whoever wants one to the same place waits for it. Each has a
+    /// place under the caps.
+    opening: DashMap<Opened, Opening>,
+    /// Where we listen: what peers of connections that we open reach us by later.
+    listeners: RwLock<Vec<(Kind, SocketAddr)>>,
 }
 
 impl Connections {
@@ -60,10 +62,11 @@ impl Connections {
             guard,
             sink,
             next: AtomicU64::new(1),
-            open: AtomicUsize::new(0),
-            per_source: DashMap::new(),
+            caps: Arc::default(),
             writers: DashMap::new(),
             by_remote: DashMap::new(),
+            opening: DashMap::new(),
+            listeners: RwLock::default(),
         }
     }
 
@@ -79,6 +82,7 @@ impl Connections {
         socket.listen(1024)?;
         let listener = TcpListener::from_std(socket.into())?;
         let bound = listener.local_addr()?;
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner).push((kind, bound));
         let this = Arc::clone(self);
         tokio::spawn(async move {
             loop {
@@ -93,47 +97,63 @@ impl Connections {
     }
 
     fn accept(self: &Arc<Self>, kind: Kind, stream: TcpStream, remote: SocketAddr) {
-        let Some(place) = self.place(remote.ip()) else {
+        let stranger = !self.guard.is_peer(remote.ip(), &None);
+        let Some(place) = self.caps.place(remote.ip(), stranger) else {
             return;
         };
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            let _place = place;
+            let mut place = place;
             let Ok(flow) = this.flow(kind, &stream, remote) else {
                 return;
             };
             match (kind, &this.tls) {
                 (Kind::Tls, Some(tls)) => match timeout(CONNECT_TIME, tls.acceptor().accept(stream)).await {
-                    Ok(Ok(stream)) => this.run(stream, flow, None).await,
+                    Ok(Ok(stream)) => {
+                        let names = tls::names(stream.get_ref().1.peer_certificates());
+                        // Whoever is known by its certificate leaves the strangers' places.
+                        if this.guard.is_peer(remote.ip(), &names)
+                            && let Some(own) = this.caps.place(remote.ip(), false)
+                        {
+                            place = own;
+                        }
+                        let queue = this.writer(flow);
+                        this.run(stream, Path { flow, names }, queue).await;
+                    }
                     Ok(Err(error)) => {
                         tracing::debug!(%remote, %error, "a TLS handshake failed")
                     }
                     Err(_) => tracing::debug!(%remote, "a TLS handshake took too long"),
                 },
                 (Kind::Tls, None) => {}
-                _ => this.run(stream, flow, None).await,
+                _ => {
+                    let queue = this.writer(flow);
+                    this.run(stream, Path { flow, names: None }, queue).await;
+                }
             }
+            drop(place);
         });
-    }
-
-    /// Takes a place under the caps; it is given back when dropped.
-    fn place(self: &Arc<Self>, source: IpAddr) -> Option<Place> {
-        let stranger = !self.guard.is_peer(source);
-        let source = subscriber(source);
-        let limit = if stranger { MAX_CONNECTIONS / 2 } else { MAX_CONNECTIONS };
-        let held = self.per_source.get(&source).map_or(0, |held| *held);
-        if self.open.load(Ordering::Relaxed) >= limit || (stranger && held >= MAX_PER_STRANGER) {
-            return None;
-        }
-        *self.per_source.entry(source).or_insert(0) += 1;
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Some(Place { connections: Arc::clone(self), source })
     }
 
     fn flow(&self, kind: Kind, stream: &TcpStream, remote: SocketAddr) -> io::Result<Flow> {
         stream.set_nodelay(true)?;
         let connection = Some(self.next.fetch_add(1, Ordering::Relaxed));
         Ok(Flow { transport: kind, local: stream.local_addr()?, remote, connection })
+    }
+
+    /// The flow of a connection that we open. Its own port is gone with it, so its local address is where
+    /// we listen: what Contact and Via are to say, and what a peer reconnects to.
+    fn own_flow(&self, kind: Kind, stream: &TcpStream, remote: SocketAddr) -> io::Result<Flow> {
+        let mut flow = self.flow(kind, stream, remote)?;
+        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        let own = listeners.iter().filter(|(own, _)| *own == kind).map(|(_, address)| *address);
+        if let Some(listener) = nearest(own, flow.local) {
+            flow.local.set_port(listener.port());
+            if !listener.ip().is_unspecified() {
+                flow.local.set_ip(listener.ip());
+            }
+        }
+        Ok(flow)
     }
 
     /// Opens a connection and gives its flow.
@@ -143,27 +163,22 @@ impl Connections {
         remote: SocketAddr,
         name: &str,
     ) -> io::Result<Flow> {
-        self.open_with(kind, remote, name, None).await
-    }
-
-    async fn open_with(
-        self: &Arc<Self>,
-        kind: Kind,
-        remote: SocketAddr,
-        name: &str,
-        first: Option<Bytes>,
-    ) -> io::Result<Flow> {
+        let full = || io::Error::other("too many connections");
+        let place = self.caps.place(remote.ip(), false).ok_or_else(full)?;
         let stream = timeout(CONNECT_TIME, TcpStream::connect(remote)).await??;
-        let flow = self.flow(kind, &stream, remote)?;
+        let flow = self.own_flow(kind, &stream, remote)?;
         if kind != Kind::Tls {
-            self.serve(stream, flow, first);
+            self.serve(stream, flow, None, place);
             return Ok(flow);
         }
         let none = || io::Error::other("no [sip.tls] is configured");
         let connector = self.tls.as_ref().ok_or_else(none)?.connector();
+        // Its certificate is checked against the name, so the peer is who it names, for the calls
+        // that come back over this connection too.
+        let verified = Some([name.to_owned()].into());
         let name = rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let stream = timeout(CONNECT_TIME, connector.connect(name, stream)).await??;
-        self.serve(stream, flow, first);
+        self.serve(stream, flow, verified, place);
         Ok(flow)
     }
 
@@ -172,17 +187,28 @@ impl Connections {
         self: &Arc<Self>,
         stream: S,
         flow: Flow,
-        first: Option<Bytes>,
+        names: PeerNames,
+        place: Place,
     ) {
-        let (writer, queue) = mpsc::channel(QUEUE);
         let Some(connection) = flow.connection else { return };
-        self.writers.insert(connection, writer);
-        self.by_remote.insert((flow.transport as u8, flow.remote), connection);
+        let opened = Opened::of(flow.transport, flow.remote, names.as_deref().and_then(|n| n.first()));
+        let queue = self.writer(flow);
+        self.by_remote.insert(opened.clone(), flow);
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            this.run_with(stream, flow, first, queue).await;
-            this.by_remote.remove_if(&(flow.transport as u8, flow.remote), |_, known| *known == connection);
+            let _place = place;
+            this.run(stream, Path { flow, names }, queue).await;
+            this.by_remote.remove_if(&opened, |_, known| known.connection == Some(connection));
         });
+    }
+
+    /// The queue of what is to be written to a connection.
+    fn writer(&self, flow: Flow) -> mpsc::Receiver<Bytes> {
+        let (writer, queue) = mpsc::channel(QUEUE);
+        if let Some(connection) = flow.connection {
+            self.writers.insert(connection, writer);
+        }
+        queue
     }
 
     /// Sends on a flow's connection; gives the message back where that is gone.
@@ -199,61 +225,29 @@ impl Connections {
     }
 
     /// Tells that a flow's connection is gone.
-    pub(crate) fn tell_lost(&self, flow: Flow) {
-        if let Some(connection) = flow.connection {
-            (self.sink)(Received::ConnectionLost(connection));
+    pub(crate) fn tell_lost(self: &Arc<Self>, flow: Flow) {
+        let Some(connection) = flow.connection else { return };
+        if let Err(refused) = (self.sink)(Received::ConnectionLost(connection)) {
+            // One for a message that a shard sent, so no peer can have many of them wait.
+            let sink = Arc::clone(&self.sink);
+            tokio::spawn(async move { inbox::deliver(&sink, refused).await });
         }
-    }
-
-    /// Sends over a connection that is open to that place, or opens one.
-    pub(crate) async fn open_and_send(
-        self: &Arc<Self>,
-        kind: Kind,
-        remote: SocketAddr,
-        name: &str,
-        payload: Bytes,
-    ) -> io::Result<()> {
-        let open = self.by_remote.get(&(kind as u8, remote)).map(|known| *known);
-        let writer = open.and_then(|known| self.writers.get(&known).map(|writer| writer.clone()));
-        if writer.is_some_and(|writer| writer.try_send(payload.clone()).is_ok()) {
-            return Ok(());
-        }
-        let bare = name.trim_matches(['[', ']']);
-        self.open_with(kind, remote, bare, Some(payload)).await.map(|_| ())
-    }
-
-    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
-        self: &Arc<Self>,
-        stream: S,
-        flow: Flow,
-        first: Option<Bytes>,
-    ) {
-        let (writer, queue) = mpsc::channel(QUEUE);
-        if let Some(connection) = flow.connection {
-            self.writers.insert(connection, writer);
-        }
-        self.run_with(stream, flow, first, queue).await;
     }
 
     /// Serves a connection to its end.
-    async fn run_with<S: AsyncRead + AsyncWrite + Unpin>(
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         self: &Arc<Self>,
         stream: S,
-        flow: Flow,
-        first: Option<Bytes>,
+        path: Path,
         mut queue: mpsc::Receiver<Bytes>,
     ) {
+        let flow = path.flow;
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let alive = match first {
-            Some(first) => put(&mut writer, &first).await,
-            None => true,
-        };
-        if alive {
-            self.exchange(&mut reader, &mut writer, flow, &mut queue).await;
-        }
+        self.exchange(&mut reader, &mut writer, &path, &mut queue).await;
         if let Some(connection) = flow.connection {
             self.writers.remove(&connection);
-            (self.sink)(Received::ConnectionLost(connection));
+            // It keeps its place under the caps until this is taken: losses that wait are bounded.
+            inbox::deliver(&self.sink, Received::ConnectionLost(connection)).await;
         }
         // A peer that does not read does not hear this either.
         let _ = timeout(GOODBYE_TIME, writer.shutdown()).await;
@@ -264,92 +258,107 @@ impl Connections {
         &self,
         reader: &mut R,
         writer: &mut W,
-        flow: Flow,
+        path: &Path,
         queue: &mut mpsc::Receiver<Bytes>,
     ) {
-        let mut framer = Framer::default();
+        let mut inbox = Inbox::new();
         let mut buffer = vec![0; READ];
-        let mut message_ends = None;
-        let mut idle_ends = Instant::now() + IDLE_TIME;
         loop {
-            let until = message_ends.map_or(idle_ends, |ends: Instant| ends.min(idle_ends));
             tokio::select! {
                 outgoing = queue.recv() => {
                     let Some(bytes) = outgoing else { return };
                     if !put(writer, &bytes).await {
                         return;
                     }
-                    idle_ends = Instant::now() + IDLE_TIME;
+                    inbox.keep();
                 }
-                read = timeout_at(until, reader.read(&mut buffer)) => {
+                read = timeout_at(inbox.until(), reader.read(&mut buffer)), if !inbox.is_full() => {
                     let Ok(Ok(count @ 1..)) = read else { return };
-                    framer.push(&buffer[..count]);
-                    match self.frames(&mut framer, flow) {
-                        Ok(0) => {}
-                        Ok(pings) => {
-                            if !put(writer, &b"\r\n".repeat(pings)).await {
-                                return;
-                            }
-                        }
-                        Err(last_words) => {
-                            put(writer, &last_words).await;
-                            return;
-                        }
+                    inbox.push(&buffer[..count]);
+                    if !self.hand_on(&mut inbox, writer, path).await {
+                        return;
                     }
-                    let whole = framer.took_message();
-                    // Strangers' keep-alives do not keep a place for ever.
-                    if whole || self.guard.is_peer(flow.remote.ip()) {
-                        idle_ends = Instant::now() + IDLE_TIME;
+                }
+                () = tokio::time::sleep_until(inbox.again()), if inbox.is_full() => {
+                    if !self.hand_on(&mut inbox, writer, path).await || inbox.is_stuck() {
+                        return;
                     }
-                    let begun = message_ends.filter(|_| !whole);
-                    message_ends = framer
-                        .is_partial()
-                        .then(|| begun.unwrap_or_else(|| Instant::now() + MESSAGE_TIME));
                 }
             }
         }
     }
 
-    /// Hands on every whole message; gives the number of pings to answer, or what to say before the
-    /// connection is closed.
-    fn frames(&self, framer: &mut Framer, flow: Flow) -> Result<usize, Bytes> {
+    /// Hands on what has come, as far as it is taken, and answers pings; false where the connection is
+    /// to be closed.
+    async fn hand_on<W: AsyncWrite + Unpin>(&self, inbox: &mut Inbox, writer: &mut W, path: &Path) -> bool {
+        let last_words = match self.frames(inbox, path) {
+            Ok(0) => None,
+            Ok(pings) => Some((b"\r\n".repeat(pings).into(), true)),
+            Err(last_words) => Some((last_words, false)),
+        };
+        let goes_on = match last_words {
+            None => true,
+            Some((bytes, goes_on)) => put(writer, &bytes).await && goes_on,
+        };
+        // Strangers' keep-alives do not keep a place for ever.
+        inbox.rest(self.is_peer(path));
+        goes_on
+    }
+
+    /// Hands on every whole message for as long as they are taken; gives the number of pings to answer,
+    /// or what to say before the connection is closed.
+    fn frames(&self, inbox: &mut Inbox, path: &Path) -> Result<usize, Bytes> {
         let mut pings = 0;
-        loop {
-            match framer.next_frame() {
+        while inbox.empties(&self.sink) {
+            match inbox.next_frame() {
                 Ok(Some(Framed::Message(message))) => {
-                    if self.guard.admits(flow.remote.ip()) {
-                        (self.sink)(Received::Message(message, flow));
+                    if self.guard.admits(path.flow.remote.ip(), &path.names) {
+                        inbox.hold(Received::Message(message, path.flow, path.names.clone()));
                     }
                 }
                 Ok(Some(Framed::Ping)) => pings += 1,
                 Ok(Some(Framed::Pong)) => {}
-                Ok(None) => return Ok(pings),
+                Ok(None) => break,
                 Err(FrameError::Answer(request)) => {
-                    return Err(self.last_words(&request, 400, flow));
+                    return Err(self.last_words(&request, 400, path));
                 }
                 Err(FrameError::TooLarge(Some(request))) => {
-                    return Err(self.last_words(&request, 513, flow));
+                    return Err(self.last_words(&request, 513, path));
                 }
                 Err(FrameError::TooLarge(None) | FrameError::Garbage(_)) => {
                     return Err(Bytes::new());
                 }
             }
         }
+        Ok(pings)
+    }
+
+    fn is_peer(&self, path: &Path) -> bool {
+        self.guard.is_peer(path.flow.remote.ip(), &path.names)
     }
 
     /// The answer to a request that ruins the framing; strangers get none.
-    fn last_words(&self, request: &Request, code: u16, flow: Flow) -> Bytes {
-        let answerable = request.via().is_some() && self.guard.is_peer(flow.remote.ip());
+    fn last_words(&self, request: &Request, code: u16, path: &Path) -> Bytes {
+        let answerable = request.via().is_some() && self.is_peer(path);
         if answerable { reply::to(request, code, Some("framing")).to_bytes() } else { Bytes::new() }
     }
 }
 
-/// Whom an address counts for: an IPv6 subscriber has a whole /64.
-fn subscriber(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),
-        IpAddr::V4(_) => source,
-    }
+/// A connection, and who is at its other end.
+struct Path {
+    flow: Flow,
+    names: PeerNames,
+}
+
+/// Of our addresses of that family, the one to be known by where we have `local`: the same, or one that
+/// stands for all, or any.
+pub(crate) fn nearest(own: impl Iterator<Item = SocketAddr>, local: SocketAddr) -> Option<SocketAddr> {
+    let distance = |address: &SocketAddr| match address.ip() {
+        ip if ip == local.ip() => 0,
+        ip if ip.is_unspecified() => 1,
+        _ => 2,
+    };
+    own.filter(|address| address.is_ipv4() == local.is_ipv4()).min_by_key(distance)
 }
 
 /// Writes within the time that a message may take; false where the peer does not read.
@@ -361,21 +370,5 @@ async fn put<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> bool {
     matches!(written.await, Ok(Ok(())))
 }
 
-/// A place under the caps.
-struct Place {
-    connections: Arc<Connections>,
-    source: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        let left = self.connections.per_source.get_mut(&self.source).map(|mut own| {
-            *own -= 1;
-            *own
-        });
-        if left == Some(0) {
-            self.connections.per_source.remove_if(&self.source, |_, own| *own == 0);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

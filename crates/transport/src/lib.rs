@@ -7,6 +7,7 @@
 //! Everything that arrives is handed to one sink; everything that leaves is found a socket by its
 //! flow, or a new connection where the flow's is gone.
 
+mod caps;
 mod connections;
 mod guard;
 pub mod resolver;
@@ -16,27 +17,32 @@ mod udp;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use resolver::{Dns, SystemDns, resolve};
-use trunkline_sip::{Flow, Hop, Message, Target, Transmit, Transport as Kind, format_host};
+use trunkline_sip::{
+    Flow, Hop, Message, PeerNames, Request, Target, Transmit, Transport as Kind, format_host, read,
+};
 
-use connections::Connections;
+use connections::{Connections, nearest};
 pub use guard::{Guard, GuardLimits};
-pub use tls::{LiveTls, TlsError, TlsFiles};
+pub use tls::{LiveTls, Roots, TlsError, TlsFiles};
 use udp::UdpListener;
 
 /// What the transport hands up.
 #[derive(Debug)]
 pub enum Received {
-    /// A message and the flow it came by.
-    Message(Box<Message>, Flow),
+    /// A message, the flow it came by, and who the peer has proved to be.
+    Message(Box<Message>, Flow, PeerNames),
     /// A connection is gone.
     ConnectionLost(u64),
+    /// A request that had to find its hop was not sent.
+    Unsent(Box<Request>),
 }
 
-/// Where it hands it; called on the async edge, must not block.
-pub type Sink = Arc<dyn Fn(Received) + Send + Sync>;
+/// Where it hands it; called on the async edge, must not block. What it cannot take now it gives back:
+/// that connection is not read for a moment, so that its peer slows down.
+pub type Sink = Arc<dyn Fn(Received) -> Result<(), Received> + Send + Sync>;
 
 /// Listeners to open.
 #[derive(Clone)]
@@ -52,8 +58,11 @@ pub struct Transport {
     udp: Vec<Arc<UdpListener>>,
     connections: Arc<Connections>,
     local: Vec<(Kind, SocketAddr)>,
+    sink: Sink,
     dns: Arc<dyn Dns>,
     dice: AtomicU64,
+    /// Messages whose hop is being found.
+    unsent: AtomicUsize,
 }
 
 impl Transport {
@@ -65,6 +74,7 @@ impl Transport {
         listeners: &[Listen],
         tls: Option<Arc<LiveTls>>,
         guard: Arc<Guard>,
+        name_servers: &[SocketAddr],
         sink: Sink,
     ) -> io::Result<Arc<Self>> {
         let connections = Arc::new(Connections::new(tls, Arc::clone(&guard), Arc::clone(&sink)));
@@ -86,14 +96,22 @@ impl Transport {
             };
             local.push((listen.kind, bound));
         }
-        let dns: Arc<dyn Dns> = match SystemDns::new() {
+        let dns: Arc<dyn Dns> = match SystemDns::new(name_servers) {
             Ok(dns) => Arc::new(dns),
             Err(error) => {
                 tracing::warn!(%error, "no name server; only addresses can be reached");
                 Arc::new(NoDns)
             }
         };
-        Ok(Arc::new(Self { udp, connections, local, dns, dice: AtomicU64::new(1) }))
+        Ok(Arc::new(Self {
+            udp,
+            connections,
+            local,
+            sink,
+            dns,
+            dice: AtomicU64::new(1),
+            unsent: AtomicUsize::new(0),
+        }))
     }
 
     /// The listeners with the ports that they got.
@@ -125,12 +143,36 @@ impl Transport {
     /// Where there is no UDP listener of that family, or no route.
     pub fn udp_flow(&self, remote: SocketAddr) -> io::Result<Flow> {
         let none = || io::Error::new(io::ErrorKind::AddrNotAvailable, "no UDP listener of that family");
-        let listener = self.udp.iter().find(|l| l.local().is_ipv4() == remote.is_ipv4()).ok_or_else(none)?;
-        let mut local = listener.local();
+        let own = || self.udp.iter().map(|listener| listener.local());
+        let routed = SocketAddr::new(route_to(remote)?, 0);
+        let mut local = nearest(own(), routed).ok_or_else(none)?;
         if local.ip().is_unspecified() {
-            local.set_ip(route_to(remote)?);
+            local.set_ip(routed.ip());
         }
         Ok(Flow { transport: Kind::Udp, local, remote, connection: None })
+    }
+
+    /// The way to a hop's `skip`th place, in the order of RFC 3263, and whether there are more behind it.
+    /// Places that cannot be reached are passed over.
+    ///
+    /// # Errors
+    /// Where there is no such place, or none that can be reached.
+    pub async fn flow_to(&self, hop: &Hop, bytes: usize, skip: usize) -> io::Result<(Flow, bool)> {
+        let name = hop.name.clone().unwrap_or_else(|| format_host(&hop.host));
+        let found = self.find(hop, bytes).await?;
+        let count = found.len();
+        let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{name} has no further address"));
+        for (at, (kind, remote)) in found.into_iter().enumerate().skip(skip) {
+            let flow = match kind {
+                Kind::Udp => self.udp_flow(remote),
+                kind => self.connections.flow_to(kind, remote, &name).await,
+            };
+            match flow {
+                Ok(flow) => return Ok((flow, at + 1 < count)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
     /// Opens a connection to a peer.
@@ -152,23 +194,42 @@ impl Transport {
     /// Finds a hop and sends to the first of its addresses that takes the message.
     fn send_hop(self: &Arc<Self>, hop: Hop, payload: bytes::Bytes) {
         let this = Arc::clone(self);
+        this.unsent.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(async move {
-            let name = format_host(&hop.host);
-            let found = match this.find(&hop, payload.len()).await {
-                Ok(found) => found,
-                Err(error) => return tracing::warn!(%name, %error, "a hop cannot be found"),
+            this.find_and_send(hop, payload).await;
+            this.unsent.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Messages whose hop is still being found.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed)
+    }
+
+    async fn find_and_send(self: &Arc<Self>, hop: Hop, payload: bytes::Bytes) {
+        let name = hop.name.clone().unwrap_or_else(|| format_host(&hop.host));
+        let found = self.find(&hop, payload.len()).await.unwrap_or_else(|error| {
+            tracing::warn!(sip_call_id = %call_id_of(&payload), %name, %error, "a hop cannot be found");
+            Vec::new()
+        });
+        for (kind, remote) in found {
+            let sent = match kind {
+                Kind::Udp => self.udp_flow(remote).map(|flow| self.send_udp(flow, payload.clone())),
+                kind => self.connections.open_and_send(kind, remote, &name, payload.clone()).await,
             };
-            for (kind, remote) in found {
-                let sent = match kind {
-                    Kind::Udp => this.udp_flow(remote).map(|flow| this.send_udp(flow, payload.clone())),
-                    kind => this.connections.open_and_send(kind, remote, &name, payload.clone()).await,
-                };
-                match sent {
-                    Ok(()) => return,
-                    Err(error) => tracing::warn!(%name, %remote, %error, "a hop cannot be reached"),
+            match sent {
+                Ok(()) => return,
+                Err(error) => {
+                    let sip_call_id = call_id_of(&payload);
+                    tracing::warn!(%sip_call_id, %name, %remote, %error, "a hop cannot be reached");
                 }
             }
-        });
+        }
+        // An answer is sent again by its transaction, for as long as somebody may want it.
+        if let Ok(Message::Request(request)) = read::datagram(&payload) {
+            let _ = (self.sink)(Received::Unsent(Box::new(request)));
+        }
     }
 
     /// Where a hop may be reached, in the order to try.
@@ -183,6 +244,13 @@ impl Transport {
         };
         resolve(&*self.dns, hop, bytes, &mut dice).await.map_err(io::Error::other)
     }
+}
+
+/// The Call-ID of a message that is on its way out, for the log.
+fn call_id_of(payload: &bytes::Bytes) -> String {
+    let message = read::datagram(payload).ok();
+    let call_id = message.as_ref().and_then(Message::call_id);
+    call_id.map_or_else(String::new, |id| String::from_utf8_lossy(id).escape_debug().to_string())
 }
 
 /// For a machine without name servers.
@@ -207,3 +275,6 @@ fn route_to(remote: SocketAddr) -> io::Result<IpAddr> {
     probe.connect(remote)?;
     Ok(probe.local_addr()?.ip())
 }
+
+#[cfg(test)]
+mod tests;

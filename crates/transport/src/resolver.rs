@@ -76,46 +76,63 @@ pub async fn resolve(
     bytes: usize,
     dice: &mut (dyn FnMut() -> u64 + Send),
 ) -> Result<Vec<(Kind, SocketAddr)>, DnsError> {
-    let default = if bytes > MAX_UDP_BYTES { Kind::Tcp } else { Kind::Udp };
-    let kind = hop.transport.unwrap_or(default);
+    let large = bytes > MAX_UDP_BYTES;
     let name = match &hop.host {
-        Host::IpAddr(ip) => return Ok(vec![(kind, SocketAddr::new(*ip, hop.port.unwrap_or(port_of(kind))))]),
+        Host::IpAddr(ip) => {
+            let place = |kind| (kind, SocketAddr::new(*ip, hop.port.unwrap_or(port_of(kind))));
+            return Ok(kinds(hop, large).iter().copied().map(place).collect());
+        }
         Host::Domain(name) => name.to_string(),
     };
-    if let Some(port) = hop.port {
-        return addresses(dns, kind, &name, port).await;
+    if hop.port.is_some() {
+        return addresses(dns, hop, large, &name).await;
     }
     let services = match hop.transport {
         Some(kind) => vec![(kind, service_of(kind, &name))],
-        None => services(dns, &name, default).await?,
+        None => services(dns, &name, large).await,
     };
     let mut found = Vec::new();
+    let (mut unavailable, mut denied) = (false, false);
     for (kind, service) in services {
         match dns.srv(&service).await {
             Ok(records) => {
                 for record in ordered(records, dice) {
+                    // A root target says that the service is decidedly not there (RFC 2782).
+                    if record.target == "." {
+                        denied = true;
+                        continue;
+                    }
                     // One dead target does not hide the others.
-                    found.extend(addresses(dns, kind, &record.target, record.port).await.unwrap_or_default());
+                    let hosts = dns.addresses(&record.target).await.unwrap_or_default();
+                    found.extend(hosts.into_iter().map(|ip| (kind, SocketAddr::new(ip, record.port))));
                 }
             }
             Err(DnsError::NotFound) => {}
-            Err(DnsError::Unavailable) if found.is_empty() => return Err(DnsError::Unavailable),
-            Err(DnsError::Unavailable) => {}
+            Err(DnsError::Unavailable) => unavailable = true,
         }
     }
-    if found.is_empty() {
-        return addresses(dns, kind, &name, port_of(kind)).await;
+    match found.is_empty() {
+        false => Ok(found),
+        true if unavailable => Err(DnsError::Unavailable),
+        true if denied => Err(DnsError::NotFound),
+        true => addresses(dns, hop, large, &name).await,
     }
-    Ok(found)
+}
+
+/// The transports to try where no record names one: a message that is too large for UDP goes there only
+/// where TCP is refused (RFC 3261 §18.1.1).
+fn kinds(hop: &Hop, large: bool) -> &[Kind] {
+    match &hop.transport {
+        Some(kind) => std::slice::from_ref(kind),
+        None if large => &[Kind::Tcp, Kind::Udp],
+        None => &[Kind::Udp],
+    }
 }
 
 /// The SRV names to ask for, by NAPTR or, without it, each transport that we speak.
-async fn services(dns: &dyn Dns, name: &str, default: Kind) -> Result<Vec<(Kind, String)>, DnsError> {
-    let mut records = match dns.naptr(name).await {
-        Ok(records) => records,
-        Err(DnsError::NotFound) => Vec::new(),
-        Err(DnsError::Unavailable) => return Err(DnsError::Unavailable),
-    };
+async fn services(dns: &dyn Dns, name: &str, large: bool) -> Vec<(Kind, String)> {
+    // Some carriers' servers fail at NAPTR and know the rest, so a failure is no more than an absence.
+    let mut records = dns.naptr(name).await.unwrap_or_default();
     records.sort_by_key(|record| (record.order, record.preference));
     let named = |record: &Naptr| {
         let kind = match record.service.to_ascii_uppercase().as_str() {
@@ -126,28 +143,33 @@ async fn services(dns: &dyn Dns, name: &str, default: Kind) -> Result<Vec<(Kind,
         };
         Some((kind, record.replacement.clone()))
     };
-    let by_naptr: Vec<_> = records.iter().filter_map(named).collect();
-    if !by_naptr.is_empty() {
-        return Ok(by_naptr);
+    let mut services: Vec<_> = records.iter().filter_map(named).collect();
+    if services.is_empty() {
+        services = [Kind::Udp, Kind::Tcp, Kind::Tls].map(|kind| (kind, service_of(kind, name))).into();
     }
-    let mut kinds = [Kind::Udp, Kind::Tcp, Kind::Tls];
-    if default == Kind::Tcp {
-        kinds.swap(0, 1);
+    if large {
+        // Whatever the domain prefers: over UDP it would not arrive whole.
+        services.sort_by_key(|(kind, _)| *kind == Kind::Udp);
     }
-    Ok(kinds.into_iter().map(|kind| (kind, service_of(kind, name))).collect())
+    services
 }
 
+/// The addresses of the name itself, by each transport.
 async fn addresses(
     dns: &dyn Dns,
-    kind: Kind,
+    hop: &Hop,
+    large: bool,
     name: &str,
-    port: u16,
 ) -> Result<Vec<(Kind, SocketAddr)>, DnsError> {
     let found = dns.addresses(name).await?;
     if found.is_empty() {
         return Err(DnsError::NotFound);
     }
-    Ok(found.into_iter().map(|ip| (kind, SocketAddr::new(ip, port))).collect())
+    let by = |kind: &Kind| {
+        let (kind, port) = (*kind, hop.port.unwrap_or(port_of(*kind)));
+        found.iter().map(move |ip| (kind, SocketAddr::new(*ip, port))).collect::<Vec<_>>()
+    };
+    Ok(kinds(hop, large).iter().flat_map(by).collect())
 }
 
 fn service_of(kind: Kind, name: &str) -> String {

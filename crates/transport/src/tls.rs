@@ -9,6 +9,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use trunkline_sip::PeerNames;
+
+/// Whom we believe.
+#[derive(Debug, Clone)]
+pub enum Roots {
+    /// The authorities in a PEM file, read again at each reload.
+    File(PathBuf),
+    /// These.
+    These(Arc<RootCertStore>),
+}
 
 /// Where the PEM files lie.
 #[derive(Debug, Clone)]
@@ -19,8 +29,8 @@ pub struct TlsFiles {
     pub private_key: PathBuf,
     /// Authorities of client certificates.
     pub client_ca: Option<PathBuf>,
-    /// Authorities of carriers; the usual ones where absent.
-    pub roots: Option<PathBuf>,
+    /// Authorities of carriers.
+    pub roots: Roots,
 }
 
 /// Why the files cannot be used.
@@ -77,6 +87,22 @@ impl LiveTls {
     }
 }
 
+/// The SIP domains in the certificate that a client has shown and that was verified: those of its
+/// `sip:` URIs, and its DNS names only where it has none (RFC 5922 §7.1).
+pub(crate) fn names(shown: Option<&[CertificateDer<'_>]>) -> PeerNames {
+    let leaf = webpki::EndEntityCert::try_from(shown?.first()?).ok()?;
+    let domain = |uri: &str| {
+        let rest = uri.get(..4).filter(|scheme| scheme.eq_ignore_ascii_case("sip:")).and(uri.get(4..))?;
+        // One with a user part names a person.
+        (!rest.contains('@')).then(|| rest.to_owned())
+    };
+    let domains: Vec<String> = leaf.valid_uri_names().filter_map(domain).collect();
+    Some(match domains.is_empty() {
+        true => leaf.valid_dns_names().map(str::to_owned).collect(),
+        false => domains.into(),
+    })
+}
+
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrap = |error| TlsError::File(path.clone(), error);
     let list: Vec<_> =
@@ -114,8 +140,8 @@ fn server(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
 
 fn client(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsError> {
     let roots = match &files.roots {
-        Some(path) => authorities(path)?,
-        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+        Roots::File(path) => Arc::new(authorities(path)?),
+        Roots::These(roots) => Arc::clone(roots),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

@@ -2,14 +2,19 @@
 //! that on `0.0.0.0` the answer leaves from there.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::Ipv6DontFrag;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use rustix::net::sockopt;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 use trunkline_sip::{Flow, Transport as Kind, read};
 
 use crate::{Guard, Received, Sink};
@@ -19,8 +24,12 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// Longest datagram.
 const MAX_DATAGRAM: usize = 65_536;
 
+/// How long a message waits for a full socket to drain before it is tried once more.
+const FULL: Duration = Duration::from_millis(2);
+
 pub(crate) struct UdpListener {
-    socket: UdpSocket,
+    /// Polled for reading only: news of room to write would come after every datagram sent.
+    socket: AsyncFd<UdpSocket>,
     state: UdpSocketState,
     local: SocketAddr,
 }
@@ -36,9 +45,12 @@ impl UdpListener {
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
+        let socket: UdpSocket = socket.into();
         let state = UdpSocketState::new((&socket).into())?;
+        may_fragment(&socket, address)?;
         let local = socket.local_addr()?;
+        #[expect(deprecated, reason = "its successor is unsafe; a UdpSocket never changes its descriptor")]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
         Ok(Self { socket, state, local })
     }
 
@@ -52,18 +64,17 @@ impl UdpListener {
         self.local.port() == local.port() && (any || self.local.ip() == local.ip())
     }
 
-    /// Sends at once; where the socket is full, as soon as it is not. Responses beyond the path's
-    /// MTU go as fragments, sent by the plain call that leaves fragmenting to the system.
+    /// Sends at once; where the socket is full, a moment later. Responses beyond the path's MTU go
+    /// as fragments.
     pub(crate) fn send(self: &Arc<Self>, flow: Flow, payload: Bytes) {
         match self.try_send(&flow, &payload) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let listener = Arc::clone(self);
                 tokio::spawn(async move {
-                    if listener.socket.writable().await.is_ok() {
-                        // Still full: the transaction sends it again.
-                        let _ = listener.try_send(&flow, &payload);
-                    }
+                    tokio::time::sleep(FULL).await;
+                    // Still full: the transaction sends it again.
+                    let _ = listener.try_send(&flow, &payload);
                 });
             }
             Err(error) => tracing::debug!(%error, remote = %flow.remote, "a datagram was not sent"),
@@ -79,15 +90,7 @@ impl UdpListener {
             segment_size: None,
             src_ip: any.then_some(flow.local.ip()),
         };
-        let sent =
-            self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &transmit));
-        match sent {
-            Err(error) if quinn_udp::is_msg_size_err(&error) => {
-                let socket = SockRef::from(&self.socket);
-                socket.send_to(payload, &flow.remote.into()).map(|_| ())
-            }
-            outcome => outcome,
-        }
+        self.state.try_send(self.socket.get_ref().into(), &transmit)
     }
 
     /// The local address that a datagram reached.
@@ -99,20 +102,36 @@ impl UdpListener {
     }
 }
 
+/// Undoes what `quinn-udp` sets for QUIC: there no datagram may be fragmented, here an answer that is
+/// longer than the path's MTU must be.
+fn may_fragment(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv4() {
+        sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
+    } else {
+        sockopt::set_ipv6_mtu_discover(socket, sockopt::Ipv6PathMtuDiscovery::DONT)?;
+        setsockopt(socket.as_raw_fd(), Ipv6DontFrag, &false)?;
+    }
+    Ok(())
+}
+
 /// Reads a listener for as long as the runtime lives.
 pub(crate) async fn receive(listener: Arc<UdpListener>, guard: Arc<Guard>, sink: Sink) {
     let mut store: Vec<Vec<u8>> = (0..BATCH_SIZE).map(|_| vec![0; MAX_DATAGRAM]).collect();
     let mut metas = [RecvMeta::default(); BATCH_SIZE];
     loop {
-        if listener.socket.readable().await.is_err() {
-            return;
-        }
+        let Ok(mut ready) = listener.socket.readable().await else { return };
         let mut buffers: Vec<IoSliceMut<'_>> = store.iter_mut().map(|b| IoSliceMut::new(b)).collect();
-        let received = listener.socket.try_io(Interest::READABLE, || {
-            listener.state.recv((&listener.socket).into(), &mut buffers, &mut metas)
-        });
-        // WouldBlock, or an ICMP error of an earlier datagram of ours.
-        let Ok(count) = received else { continue };
+        let received = listener.state.recv(listener.socket.get_ref().into(), &mut buffers, &mut metas);
+        let count = match received {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            // An ICMP error of an earlier datagram of ours.
+            Err(_) => continue,
+        };
+        // Fewer than asked for: the socket was empty, and tells when it no longer is.
+        if count < BATCH_SIZE {
+            ready.clear_ready();
+        }
         for (meta, buffer) in metas[..count].iter().zip(&store) {
             let local = listener.reached(meta.dst_ip);
             for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
@@ -123,15 +142,33 @@ pub(crate) async fn receive(listener: Arc<UdpListener>, guard: Arc<Guard>, sink:
 }
 
 fn datagram_in(datagram: &[u8], remote: SocketAddr, local: SocketAddr, guard: &Guard, sink: &Sink) {
-    if !guard.admits(remote.ip()) {
+    if !guard.admits(remote.ip(), &None) {
         return;
     }
     match read::datagram(&Bytes::copy_from_slice(datagram)) {
         Ok(message) => {
             let flow = Flow { transport: Kind::Udp, local, remote, connection: None };
-            sink(Received::Message(Box::new(message), flow));
+            // What there is no room for is lost, like any datagram, and sent again.
+            let _ = sink(Received::Message(Box::new(message), flow, None));
         }
         Err(read::Garbage::Empty) => {}
         Err(garbage) => tracing::debug!(%remote, %garbage, "a datagram was not read"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_longer_than_the_mtu_may_go_as_fragments() {
+        let v4 = UdpListener::bind(([127, 0, 0, 1], 0).into()).expect("bound");
+        let found = sockopt::ip_mtu_discover(v4.socket.get_ref()).expect("the option");
+        assert_eq!(found, sockopt::Ipv4PathMtuDiscovery::DONT);
+        let v6 = UdpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0).into()).expect("bound");
+        let found = sockopt::ipv6_mtu_discover(v6.socket.get_ref()).expect("the option");
+        assert_eq!(found, sockopt::Ipv6PathMtuDiscovery::DONT);
+        let unbroken = nix::sys::socket::getsockopt(v6.socket.as_raw_fd(), Ipv6DontFrag);
+        assert_eq!(unbroken, Ok(false));
     }
 }

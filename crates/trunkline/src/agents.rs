@@ -4,16 +4,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use tokio::net::TcpStream;
-use trunkline_agent::twilio::TwilioAgent;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use trunkline_agent::twilio::{CallNames, TwilioAgent};
 use trunkline_agent::{Announce, Dialer, Echo, Link, Prompt, Sids, Silence, Tone, accept_dial_in};
 use trunkline_call::{AgentRequest, CallHandle};
 use trunkline_media::{Participant, Pool};
-use trunkline_routing::{Builtin, Connect, RouteTable};
+use trunkline_routing::{Agent, Builtin, Connect, RouteTable};
+use trunkline_sip::text::OneLine;
 
 use crate::metrics::Metrics;
 
@@ -31,6 +34,8 @@ pub(crate) struct Agents {
     pub(crate) metrics: Arc<Metrics>,
     prompts: ArcSwap<Prompts>,
     idle: DashMap<String, VecDeque<Link>>,
+    /// Calls whose agent is being dialled.
+    dialling: DashMap<CallHandle, AbortHandle>,
     folder: PathBuf,
 }
 
@@ -42,8 +47,16 @@ impl Agents {
         metrics: Arc<Metrics>,
         folder: PathBuf,
     ) -> Self {
-        let node = node.to_owned();
-        Self { node, dialer, pool, metrics, prompts: ArcSwap::default(), idle: DashMap::new(), folder }
+        Self {
+            node: node.to_owned(),
+            dialer,
+            pool,
+            metrics,
+            prompts: ArcSwap::default(),
+            idle: DashMap::new(),
+            dialling: DashMap::new(),
+            folder,
+        }
     }
 
     /// Reads the audio files that a table names.
@@ -68,34 +81,49 @@ impl Agents {
         self.prompts.store(Arc::new(prompts));
     }
 
-    /// Brings an agent into a room and tells `done`.
+    /// Brings an agent into a room. One that takes no time gives its outcome at once; for the others
+    /// `done` is told later.
     pub(crate) fn connect(
         self: &Arc<Self>,
         call: CallHandle,
         request: AgentRequest,
         done: impl FnOnce(Result<(), String>) + Send + 'static,
-    ) {
+    ) -> Option<Result<(), String>> {
         match &request.agent.connect {
             Connect::Builtin(builtin) => {
-                done(self.builtin(builtin).map(|agent| self.pool.join(call.0, agent)))
+                Some(self.builtin(builtin).map(|agent| self.pool.join(call.0, agent)))
             }
             Connect::Urls(_) => {
                 let this = Arc::clone(self);
-                tokio::spawn(async move {
+                let (known, dialled) = oneshot::channel::<()>();
+                let task = tokio::spawn(async move {
+                    // Not before the call can be given up.
+                    let _ = dialled.await;
                     let outcome = this.dial(call, &request).await;
+                    this.dialling.remove(&call);
                     done(outcome);
                 });
+                self.dialling.insert(call, task.abort_handle());
+                let _ = known.send(());
+                None
             }
-            Connect::DialIn => {
-                let outcome = match self.take_idle(&request.agent.name) {
-                    Some(link) => {
-                        self.join(call, link, request);
-                        Ok(())
-                    }
-                    None => Err("no socket of the agent is idle".to_owned()),
-                };
-                done(outcome);
-            }
+            Connect::DialIn => Some(match self.take_idle(&request.agent.name) {
+                Some(link) => {
+                    self.join(call, link, request);
+                    Ok(())
+                }
+                None => {
+                    self.metrics.agent_dialled(false, Duration::ZERO);
+                    Err("no socket of the agent is idle".to_owned())
+                }
+            }),
+        }
+    }
+
+    /// The room is closed: what would still come into it is dialled no further.
+    pub(crate) fn give_up(&self, call: CallHandle) {
+        if let Some((_, task)) = self.dialling.remove(&call) {
+            task.abort();
         }
     }
 
@@ -111,6 +139,23 @@ impl Agents {
             }
             Err(error) => tracing::warn!(agent, %error, "a dial-in socket was lost"),
         }
+    }
+
+    /// Lets go of the idle sockets of one agent.
+    pub(crate) fn forget(&self, agent: &str) {
+        self.idle.remove(agent);
+    }
+
+    /// Lets go of the idle sockets of agents that no longer dial in or have another secret now: who holds
+    /// only the old one takes no call.
+    pub(crate) fn forget_idle(&self, old: &RouteTable, new: &RouteTable) {
+        self.idle.retain(|name, _| {
+            let (Some(old), Some(new)) = (old.agents.get(name), new.agents.get(name)) else {
+                return false;
+            };
+            let secret = |agent: &Agent| agent.secret.as_ref().map(|secret| secret.reveal().clone());
+            new.connect == Connect::DialIn && secret(old) == secret(new)
+        });
     }
 
     /// Keeps idle sockets alive and forgets those that are gone; false once there is none.
@@ -149,19 +194,28 @@ impl Agents {
         for url in urls {
             match self.dialer.dial(url, secret, agent.connect_timeout).await {
                 Ok(link) => {
-                    self.metrics.agent_connected(started.elapsed());
+                    self.metrics.agent_dialled(true, started.elapsed());
                     self.join(call, link, request.clone());
                     return Ok(());
                 }
-                Err(error) => problems.push(format!("{}: {error}", without_query(url))),
+                Err(error) => {
+                    let (call, sip_call_id) = (&request.call_id, OneLine(&request.sip_call_id));
+                    let url = without_query(url);
+                    tracing::warn!(%call, %sip_call_id, agent = %agent.name, url, %error, "an agent cannot be reached");
+                    problems.push(format!("{url}: {error}"));
+                }
             }
         }
+        self.metrics.agent_dialled(false, started.elapsed());
         Err(format!("agent {} cannot be reached: {}", agent.name, problems.join("; ")))
     }
 
     fn join(&self, call: CallHandle, link: Link, request: AgentRequest) {
         let sids = Sids::of(&self.node, &request.call_id);
-        self.pool.join(call.0, Box::new(TwilioAgent::new(link, sids, request.parameters)));
+        let sip_call_id = OneLine(&request.sip_call_id).to_string();
+        let names = CallNames { call: request.call_id, sip_call_id };
+        self.pool.join(call.0, Box::new(TwilioAgent::new(link, sids, names, request.parameters)));
+        self.pool.flush();
     }
 
     /// The oldest idle socket that is still open.

@@ -4,6 +4,7 @@ pub mod analysis;
 mod call;
 mod demo;
 mod phone;
+mod remote;
 mod serve;
 mod tables;
 
@@ -16,6 +17,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use phone::{Phone, PhonePlan, PhoneReport};
 
+use trunkline_sip::text::OneLine;
+
+use crate::spool::Spool;
+
 /// SIP signalling gateway: telephone calls into rooms where AI agents listen and speak.
 #[derive(Parser)]
 #[command(name = "trunkline", version)]
@@ -24,9 +29,18 @@ pub struct Cli {
     command: Command,
 }
 
+/// The example files: every key with its default and a word on it.
+const KEYS: &str = concat!(
+    "The node's file, every key with its default:\n\n",
+    include_str!("../../../config/trunkline.toml"),
+    "\nThe tables:\n\n",
+    include_str!("../../../config/routes/demo.toml"),
+);
+
 #[derive(Subcommand)]
 enum Command {
-    /// Run the gateway.
+    /// Run the gateway. The long help (`--help`) shows every key of the configuration with its default.
+    #[command(after_long_help = KEYS)]
     Serve(ServeArgs),
     /// Read the configuration and report every problem; exit code 1 where one is an error.
     Check(ConfigArgs),
@@ -36,6 +50,16 @@ enum Command {
     Diff(DiffArgs),
     /// Place a test call: play a tone or a file, send digits, measure what comes back.
     Call(CallArgs),
+    /// Have a running gateway place a call; exit code 0 once it is answered.
+    Dial(DialArgs),
+    /// List a running gateway's calls, or show one.
+    Calls(CallsArgs),
+    /// List a running gateway's trunks, with registration and health.
+    Trunks(TrunksArgs),
+    /// Have a running gateway end a call.
+    Hangup(HangupArgs),
+    /// Have a running gateway press keys in a call.
+    Dtmf(DtmfArgs),
     /// Start a gateway on this machine and hear a call work.
     Demo(DemoArgs),
 }
@@ -115,9 +139,9 @@ struct CallArgs {
     /// The tone, in hertz.
     #[arg(long, default_value_t = 600.0)]
     tone: f64,
-    /// How long to talk, in seconds.
-    #[arg(long, default_value_t = 4.0)]
-    seconds: f64,
+    /// How long to talk, in seconds; else 4, or as long as the file and the digits take.
+    #[arg(long)]
+    seconds: Option<f64>,
     /// Digits to send.
     #[arg(long, default_value = "")]
     dtmf: String,
@@ -127,6 +151,65 @@ struct CallArgs {
     /// Print every SIP message.
     #[arg(long)]
     verbose: bool,
+}
+
+#[derive(Args)]
+struct ApiArgs {
+    /// Where the gateway's API listens.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    api: String,
+    /// Its token; else that of the variable TRUNKLINE_TOKEN.
+    #[arg(long, env = "TRUNKLINE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+#[derive(Args)]
+struct DialArgs {
+    /// Whom to call, in E.164.
+    to: String,
+    /// A number of the gateway's, which is shown.
+    #[arg(long)]
+    from: String,
+    /// Who talks; else the number's outbound slot.
+    #[arg(long)]
+    agent: Option<String>,
+    /// By which trunk; else the number's.
+    #[arg(long)]
+    trunk: Option<String>,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+#[derive(Args)]
+struct CallsArgs {
+    /// The call to show.
+    id: Option<String>,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+#[derive(Args)]
+struct TrunksArgs {
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+#[derive(Args)]
+struct HangupArgs {
+    /// The call to end.
+    id: String,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+#[derive(Args)]
+struct DtmfArgs {
+    /// The call.
+    id: String,
+    /// Digits, `*`, `#`, `A` to `D`; `w` for half a second, `W` for a second.
+    digits: String,
+    #[command(flatten)]
+    api: ApiArgs,
 }
 
 #[derive(Args)]
@@ -145,6 +228,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Route(args) => tables::route(&args),
         Command::Diff(args) => tables::diff(&args),
         Command::Call(args) => call::run(args),
+        Command::Dial(args) => remote::dial(&args),
+        Command::Calls(args) => remote::calls(&args),
+        Command::Trunks(args) => remote::trunks(&args),
+        Command::Hangup(args) => remote::hang_up(&args),
+        Command::Dtmf(args) => remote::dtmf(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match outcome {
@@ -165,17 +253,45 @@ fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
+/// The log; whoever holds it waits at the end until all is written.
+struct Log(Spool);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.wait_written();
+    }
+}
+
 /// Sets up the log on standard error. `webrtc_sdp` is silenced: it prints what it does not know,
 /// SRTP keys among it.
-fn init_log(json: bool, level: &str) -> anyhow::Result<()> {
+fn init_log(json: bool, level: &str) -> anyhow::Result<Log> {
     let filter = tracing_subscriber::EnvFilter::try_new(format!("{level},webrtc_sdp=error"))?;
     // Colours are for eyes, not for files.
     let colours = std::io::stderr().is_terminal();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
+    let spool = Spool::start("log", std::io::stderr())?;
+    let writer = spool.clone();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(move || writer.clone());
     match json {
         true => builder.json().flatten_event(true).init(),
         false => builder.with_target(false).init(),
     }
-    Ok(())
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Log(spool))
+}
+
+/// A panic is a line of the log like any other; which call it was, whoever catches it says.
+fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+    let backtrace = std::backtrace::Backtrace::capture();
+    let what = info.payload_as_str().unwrap_or("of no text");
+    match backtrace.status() {
+        std::backtrace::BacktraceStatus::Captured => {
+            tracing::error!(%place, thread, what = %OneLine(what), %backtrace, "a panic");
+        }
+        _ => tracing::error!(%place, thread, what = %OneLine(what), "a panic"),
+    }
 }

@@ -1,5 +1,7 @@
 //! A running node: everything started, and the handle to reload, drain and stop it.
 
+mod settings;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,23 +11,32 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use rustls::RootCertStore;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use trunkline_agent::Dialer;
-use trunkline_api::{Backend, CompleteError, same};
-use trunkline_call::{Advertised, CallHandle, Input, Shard, ShardConfig};
-use trunkline_media::{Pool, PoolConfig};
+use trunkline_api::{
+    Backend, CallView, CompleteError, PlaceError, PlaceRequest, PressError, TrunkView, same,
+};
+use trunkline_call::{CallHandle, Input};
+use trunkline_media::Pool;
 use trunkline_routing::{Connect, Node, RouteTable};
-use trunkline_signalling::Timers;
-use trunkline_signalling::dialog::InDialogPolicy;
+use trunkline_sdp::media::are_keys;
 use trunkline_sip::Transport as Kind;
-use trunkline_transport::{Guard, GuardLimits, Listen, LiveTls, TlsFiles, Transport};
+use trunkline_transport::{Guard, LiveTls, Transport};
 
+use crate::admission::Admission;
 use crate::agents::Agents;
+use crate::certificates;
 use crate::clock::Clock;
 use crate::config::{self, Loaded};
-use crate::driver::{Admission, Dispatcher, Edges, Observer, drive};
+use crate::driver::{Dispatcher, Edges, Observer, ShardState};
+use crate::links::TrunkLinks;
+use crate::masking::digits_hidden;
 use crate::metrics::Metrics;
+use crate::placing::Placer;
+use crate::pulse::{Pulse, wait_until};
+use crate::random::random_key;
 use crate::records::Records;
 
 /// How to start a node.
@@ -42,6 +53,9 @@ pub struct Options {
 /// How long a call waits for its room to close before its record is written without figures.
 const EDGE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Changes of one reload that are logged; the rest is counted.
+const MAX_CHANGES_LOGGED: usize = 100;
+
 /// How often idle dial-in sockets are pinged.
 const TEND_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -57,12 +71,18 @@ pub struct Gateway {
 struct Control {
     path: Option<PathBuf>,
     /// The node's file as it was when the daemon started.
-    node: String,
+    node: Node,
     reloading: Mutex<()>,
+    records: Records,
+    shards: Arc<[ShardState]>,
+    pulse: Pulse,
+    placer: Placer,
     /// The task that tends idle dial-in sockets runs.
     tending: Arc<AtomicBool>,
     token: Option<String>,
+    log_numbers: bool,
     table: Arc<ArcSwap<RouteTable>>,
+    links: Arc<TrunkLinks>,
     agents: Arc<Agents>,
     admission: Arc<Admission>,
     dispatcher: Dispatcher,
@@ -88,51 +108,50 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let (dispatcher, queues) = Dispatcher::new(threads, key);
         let reports = dispatcher.clone();
-        let pool = Pool::start(&pool_config(&node, threads), move |report| reports.report(report));
+        let pool = Pool::start(&settings::pool_config(&node, threads), move |report| reports.report(report));
         let pool = Arc::new(pool.context("media threads")?);
-        let dialer = Dialer::new(None).context("TLS")?;
+        let roots = Arc::new(certificates::system_roots());
+        let dialer = Dialer::new(RootCertStore::clone(&roots)).context("TLS")?;
         let agents = Agents::new(&node.name, dialer, Arc::clone(&pool), Arc::clone(&metrics), folder.clone());
         let agents = Arc::new(agents);
         let prompts = agents.read_prompts(&table.load());
         agents.use_prompts(prompts.map_err(|problems| anyhow::anyhow!("{}", problems.join("\n")))?);
-        let peers = Arc::clone(&table);
-        let guard = Guard::new(GuardLimits::default(), move |source| peers.load().is_peer(source));
-        let guard = Arc::new(guard);
-        let tls = tls(&node, &folder)?;
-        let incoming = dispatcher.clone();
-        let listeners: Vec<Listen> =
-            node.sip.listen.iter().map(|l| Listen { kind: l.transport, address: l.address }).collect();
-        let sink = Arc::new(move |received| incoming.received(received));
-        let transport = Transport::bind(&listeners, tls.clone(), Arc::clone(&guard), sink)
-            .context("cannot listen for SIP")?;
+        let links = Arc::new(TrunkLinks::new(key));
+        let guard = Arc::new(settings::guard(&node, &table, &links));
+        let tls = certificates::load(&node, &folder, roots)?;
+        let transport = settings::listen(&node, tls.clone(), Arc::clone(&guard), dispatcher.clone())?;
         let admission = Arc::new(Admission::new(node.sip.max_calls, node.sip.new_calls_per_second));
         let edges = Arc::new(Edges {
             transport: Arc::clone(&transport),
             pool,
             agents: Arc::clone(&agents),
-            records: Records::open(&folder_of(&folder, &node.data_dir))
+            records: Records::open(&settings::data_folder(&folder, &node.data_dir))
                 .context("cannot write to data_dir")?,
             metrics: Arc::clone(&metrics),
             admission: Arc::clone(&admission),
             dispatcher: dispatcher.clone(),
             sids: Arc::new(DashMap::new()),
             table: Arc::clone(&table),
+            shards: (0..threads).map(|_| ShardState::default()).collect(),
+            calls: Arc::default(),
+            trunks: Arc::default(),
+            links: Arc::clone(&links),
             clock: Clock::start(),
             seed: key.0 ^ key.1,
             log_numbers: options.log_numbers,
             observer: options.observer,
         });
-        for (index, queues) in queues.into_iter().enumerate() {
-            let shard = Shard::new(shard_config(&node, index, key), table.load_full());
-            tokio::spawn(drive(shard, queues, Arc::clone(&edges)));
-        }
+        let drivers = settings::start_shards(&node, key, queues, &edges)?;
+        links.keep(&table.load(), &dispatcher);
         let control = Arc::new(Control {
             path,
-            node: format!("{:?}{:?}{:?}", node.sip, node.media, node.api_listen),
+            node: node.clone(),
+            log_numbers: options.log_numbers,
             reloading: Mutex::new(()),
             tending: Arc::new(AtomicBool::new(false)),
             token: node.api_token.as_ref().map(|token| token.reveal().clone()),
             table,
+            links,
             agents,
             admission,
             dispatcher,
@@ -140,6 +159,10 @@ impl Gateway {
             guard,
             tls,
             sids: Arc::clone(&edges.sids),
+            records: edges.records.clone(),
+            shards: Arc::clone(&edges.shards),
+            pulse: Pulse::watch(drivers, &edges),
+            placer: Placer::new(edges, key),
         });
         let (api, stop) = serve_api(node.api_listen, Arc::clone(&control)).await?;
         Ok(Self { transport, api, control, stop })
@@ -160,7 +183,13 @@ impl Gateway {
     /// Calls in progress.
     #[must_use]
     pub fn active_calls(&self) -> i64 {
-        self.control.admission.active.load(Ordering::Relaxed)
+        self.control.admission.active()
+    }
+
+    /// Whether its shards and media threads live.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.control.pulse.clone()
     }
 
     /// Reads the tables again.
@@ -173,25 +202,30 @@ impl Gateway {
 
     /// Takes no new calls, waits for those in progress, at most `limit`, then ends them.
     pub async fn drain(&self, limit: Duration) {
-        self.control.admission.draining.store(true, Ordering::Relaxed);
+        self.control.admission.drain();
         self.control.dispatcher.broadcast(|| Input::Drain);
         if !self.wait_idle(limit).await {
             tracing::warn!(calls = self.active_calls(), "the drain has run out of time; calls are ended");
             self.control.dispatcher.broadcast(|| Input::EndAll);
             self.wait_idle(EDGE_TIMEOUT).await;
         }
+        self.wait_said(EDGE_TIMEOUT).await;
+        tokio::task::block_in_place(|| self.control.records.wait_written());
         // Whoever waits on it is gone already.
         let _ = self.stop.send(true);
     }
 
     async fn wait_idle(&self, limit: Duration) -> bool {
-        let mut look = tokio::time::interval(Duration::from_millis(50));
-        let waited = tokio::time::timeout(limit, async {
-            while self.active_calls() > 0 {
-                look.tick().await;
-            }
-        });
-        waited.await.is_ok()
+        wait_until(limit, || self.active_calls() == 0).await
+    }
+
+    /// Waits until the last requests, the BYEs of ended calls, are answered; some have to find their
+    /// peer first.
+    async fn wait_said(&self, limit: Duration) {
+        let leaving = || self.control.shards.iter().any(|shard| shard.leaving.load(Ordering::Acquire));
+        if !wait_until(limit, || !leaving() && self.transport.unsent() == 0).await {
+            tracing::warn!("some peers have not answered our last requests");
+        }
     }
 }
 
@@ -201,7 +235,7 @@ impl Control {
         let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let path =
             self.path.as_ref().ok_or_else(|| vec!["this node has no configuration file".to_owned()])?;
-        let loaded = config::read(path)
+        let loaded = config::read_all(path)
             .map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
         let prompts = self.agents.read_prompts(&loaded.table)?;
         // The last step that can fail; what follows cannot, so a reload is whole or nothing.
@@ -210,36 +244,40 @@ impl Control {
         }
         self.agents.use_prompts(prompts);
         let mut changes = self.table.load().changes(&loaded.table);
-        let node = &loaded.node;
-        if format!("{:?}{:?}{:?}", node.sip, node.media, node.api_listen) != self.node {
-            changes.push("! [sip], [media] or [api] changed: these take effect at the next start".to_owned());
-        }
-        if node.api_token.as_ref().map(|token| token.reveal()) != self.token.as_ref() {
-            changes.push("! [api] token changed: it takes effect at the next start".to_owned());
-        }
+        changes.extend(self.node.changes(&loaded.node));
         let table = Arc::new(loaded.table);
-        self.table.store(Arc::clone(&table));
+        let old = self.table.swap(Arc::clone(&table));
+        self.agents.forget_idle(&old, &table);
         self.dispatcher.broadcast(|| Input::Reload(Arc::clone(&table)));
+        self.links.keep(&table, &self.dispatcher);
         Ok(changes)
     }
 }
 
 impl Backend for Control {
     fn is_ready(&self) -> bool {
-        !self.admission.draining.load(Ordering::Relaxed)
+        !self.admission.is_draining() && self.pulse.is_there()
     }
 
     fn metrics(&self) -> String {
-        self.metrics.page(self.guard.shed())
+        let transactions = self.shards.iter().map(|shard| shard.transactions.load(Ordering::Relaxed)).sum();
+        self.metrics.page(self.guard.shed(), self.dispatcher.dropped(), transactions)
     }
 
     fn reload(&self) -> Result<Vec<String>, Vec<String>> {
         let outcome = self.read_again();
         self.metrics.reloaded(outcome.is_ok());
         match &outcome {
-            Ok(changes) => tracing::info!(changes = changes.len(), "the tables were read again"),
+            Ok(changes) => {
+                for change in changes.iter().take(MAX_CHANGES_LOGGED) {
+                    let shown = self.log_numbers || !change.contains(" number +");
+                    tracing::info!(change = %digits_hidden(change, shown), "changed by the reload");
+                }
+                tracing::info!(changes = changes.len(), "the tables were read again");
+            }
             Err(problems) => {
                 for problem in problems {
+                    let problem = digits_hidden(problem, self.log_numbers);
                     tracing::error!(%problem, "the tables were not taken over");
                 }
             }
@@ -258,6 +296,39 @@ impl Backend for Control {
         Ok(())
     }
 
+    fn place_call(&self, request: PlaceRequest, key: Option<String>) -> Result<CallView, PlaceError> {
+        self.placer.place(request, key)
+    }
+
+    fn calls(&self, cursor: Option<&str>, limit: usize) -> Vec<CallView> {
+        self.placer.calls().page(cursor, limit)
+    }
+
+    fn call(&self, id: &str) -> Option<CallView> {
+        self.placer.calls().call(id)
+    }
+
+    fn press(&self, id: &str, keys: &str) -> Result<(), PressError> {
+        if !are_keys(keys) {
+            return Err(PressError::BadKeys);
+        }
+        let call = self.placer.calls().active(id).ok_or(PressError::NotActive)?;
+        self.dispatcher.reply(call, Input::Press(call, keys.to_owned()));
+        Ok(())
+    }
+
+    fn trunks(&self) -> Vec<TrunkView> {
+        self.links.views(&self.table.load())
+    }
+
+    fn hang_up(&self, id: &str) -> bool {
+        let found = self.placer.calls().to_hang_up(id);
+        if let Some(Some(call)) = found {
+            self.dispatcher.reply(call, Input::HangUp(call));
+        }
+        found.is_some()
+    }
+
     fn may_dial_in(&self, agent: &str, secret: &str) -> bool {
         self.table.load().agents.get(agent).is_some_and(|agent| {
             agent.connect == Connect::DialIn
@@ -265,8 +336,12 @@ impl Backend for Control {
         })
     }
 
-    fn dial_in(&self, agent: &str, stream: TcpStream, unread: Vec<u8>) {
+    fn dial_in(&self, agent: &str, secret: &str, stream: TcpStream, unread: Vec<u8>) {
         self.agents.offer(agent, stream, unread);
+        // A reload may have come between the handshake and here.
+        if !self.may_dial_in(agent, secret) {
+            self.agents.forget(agent);
+        }
         if !self.tending.swap(true, Ordering::Relaxed) {
             tokio::spawn(tend(Arc::clone(&self.agents), Arc::clone(&self.tending)));
         }
@@ -309,59 +384,4 @@ async fn tend(agents: Arc<Agents>, tending: Arc<AtomicBool>) {
             return;
         }
     }
-}
-
-fn tls(node: &Node, folder: &std::path::Path) -> anyhow::Result<Option<Arc<LiveTls>>> {
-    let Some(settings) = &node.sip.tls else {
-        return Ok(None);
-    };
-    let files = TlsFiles {
-        certificate: folder_of(folder, &settings.certificate),
-        private_key: folder_of(folder, &settings.private_key),
-        client_ca: settings.client_ca.as_ref().map(|path| folder_of(folder, path)),
-        roots: None,
-    };
-    Ok(Some(Arc::new(LiveTls::load(files)?)))
-}
-
-fn folder_of(folder: &std::path::Path, path: &str) -> PathBuf {
-    folder.join(path)
-}
-
-fn pool_config(node: &Node, threads: usize) -> PoolConfig {
-    PoolConfig {
-        threads,
-        addresses: node.media.listen_addresses.clone(),
-        ports: node.media.ports.clone(),
-        no_media: node.media.no_media_timeout,
-    }
-}
-
-fn shard_config(node: &Node, index: usize, key: (u64, u64)) -> ShardConfig {
-    let [t1, t2, t4] = node.sip.timers;
-    ShardConfig {
-        shard: u16::try_from(index).unwrap_or(u16::MAX),
-        // Each shard has a key of its own, so that their tokens never meet.
-        key: (key.0 ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), key.1),
-        timers: Timers { t1, t2, t4 },
-        advertised: Advertised {
-            external_address: node.sip.external_address,
-            external_host: node.sip.external_host.clone(),
-            local_networks: node.sip.local_networks.clone(),
-        },
-        codecs: node.media.codecs.clone(),
-        unknown_peers: node.sip.unknown_peers,
-        in_dialog: InDialogPolicy { info: node.sip.accept_info, message: node.sip.accept_message },
-        edge_timeout: EDGE_TIMEOUT,
-    }
-}
-
-/// A key from the system, for hashes and tokens.
-pub(crate) fn random_key() -> std::io::Result<(u64, u64)> {
-    use std::io::Read;
-    let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let (a, b) = bytes.split_at(8);
-    let number = |half: &[u8]| half.iter().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
-    Ok((number(a), number(b)))
 }

@@ -5,13 +5,27 @@
 //!                 ▲ admission        ▲ reports of Pool and Dialer
 //! ```
 
+mod admission;
 mod agents;
+mod alarm;
+mod calls;
+mod certificates;
 pub mod clock;
 pub mod command;
 pub mod config;
+mod dispatcher;
 mod driver;
 mod gateway;
+mod links;
+mod masking;
 mod metrics;
+mod nonces;
+mod placing;
+mod pulse;
+mod random;
 mod records;
+mod spool;
+mod trunks;
 
 pub use gateway::{Gateway, Options};
+pub use pulse::Pulse;

@@ -1,45 +1,38 @@
-//! Call records: a JSON line each under `data_dir`, written by a thread of their own so that a slow
-//! disk delays no call.
+//! Call records: a JSON line each in `calls.jsonl` under `data_dir`.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::OpenOptions;
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use trunkline_call::CallRecord;
+use trunkline_sip::text::OneLine;
 
-/// Records that wait for the disk; beyond it they are only logged.
-const QUEUE: usize = 10_000;
+use crate::spool::Spool;
 
 /// Where records go.
 #[derive(Clone)]
-pub(crate) struct Records(SyncSender<String>);
+pub(crate) struct Records(Spool);
 
 impl Records {
     /// Opens `calls.jsonl` in the folder, which is made where it is not there.
     pub(crate) fn open(folder: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let file = OpenOptions::new().create(true).append(true).open(folder.join("calls.jsonl"))?;
-        let (sender, lines) = sync_channel::<String>(QUEUE);
-        std::thread::Builder::new().name("records".to_owned()).spawn(move || write_all(file, &lines))?;
-        Ok(Self(sender))
+        Ok(Self(Spool::start("records", file)?))
     }
 
     /// Writes a record.
     pub(crate) fn write(&self, record: &CallRecord) {
-        let Ok(line) = serde_json::to_string(record) else {
+        let Ok(mut line) = serde_json::to_vec(record) else {
             return;
         };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.0.try_send(line) {
-            tracing::error!(call = %record.call_id, "a call record was not written: the disk is too slow");
+        line.push(b'\n');
+        if !self.0.push(line) {
+            tracing::error!(call = %record.call_id, sip_call_id = %OneLine(&record.sip_call_id), "a call record was not written: the disk is too slow");
         }
     }
-}
 
-fn write_all(mut file: File, lines: &std::sync::mpsc::Receiver<String>) {
-    for line in lines {
-        if let Err(error) = writeln!(file, "{line}") {
-            tracing::error!(%error, "a call record was not written");
-        }
+    /// Waits until all are on their way to the disk.
+    pub(crate) fn wait_written(&self) {
+        self.0.wait_written();
     }
 }

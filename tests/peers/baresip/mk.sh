@@ -26,6 +26,9 @@ jitter_buffer_delay	1-5
 rtp_stats		yes
 module_path		/usr/lib/baresip/modules
 module			g711.so
+module			g722.so
+module			opus.so
+module			srtp.so
 module			sndfile.so
 module			aufile.so
 module			aubridge.so
@@ -39,5 +42,5 @@ menu_bell		no
 ringback_disabled	yes
 statmode_default	off
 C
-echo "<sip:tester@127.0.0.1:$2>;regint=0;audio_codecs=PCMU/8000/1;ptime=20$5" > $d/accounts
+echo "<sip:tester@127.0.0.1:$2>;regint=0;audio_codecs=${CODEC:-PCMU/8000/1};ptime=20$5" > $d/accounts
 : > $d/contacts

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
+use trunkline_sdp::media::are_keys;
 use tungstenite::Utf8Bytes;
 
 use crate::sid::Sids;
@@ -35,26 +36,20 @@ impl Writer {
         self.finish()
     }
 
-    /// The second message, with the call's parameters.
+    /// The second message, with the call's parameters, its fields in Twilio's order.
     pub fn start(&mut self, parameters: &[(String, String)]) -> Utf8Bytes {
-        let parameters: serde_json::Map<String, serde_json::Value> =
-            parameters.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-        let sequence = self.next();
-        let Sids { account, call, stream } = &self.sids;
-        let message = serde_json::json!({
-            "event": "start",
-            "sequenceNumber": sequence,
-            "start": {
-                "accountSid": account,
-                "streamSid": stream,
-                "callSid": call,
-                "tracks": ["inbound"],
-                "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
-                "customParameters": parameters,
-            },
-            "streamSid": stream,
-        });
-        message.to_string().into()
+        self.head("start");
+        let Sids { account, call, stream } = self.sids.clone();
+        self.put(&format_args!(
+            r#","start":{{"accountSid":"{account}","streamSid":"{stream}","callSid":"{call}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"customParameters":{{"#
+        ));
+        for (at, (name, value)) in parameters.iter().enumerate() {
+            let (name, value) = (serde_json::Value::from(&**name), serde_json::Value::from(&**value));
+            let comma = if at == 0 { "" } else { "," };
+            self.put(&format_args!("{comma}{name}:{value}"));
+        }
+        self.put("}}}");
+        self.finish()
     }
 
     /// Audio of the caller; `timestamp` in milliseconds since the start.
@@ -108,11 +103,6 @@ impl Writer {
         self.put("\"");
     }
 
-    fn next(&mut self) -> String {
-        self.sequence += 1;
-        self.sequence.to_string()
-    }
-
     fn put(&mut self, text: &(impl std::fmt::Display + ?Sized)) {
         use std::io::Write;
         // Writing to memory cannot fail.
@@ -137,6 +127,8 @@ pub enum FromAgent<'a> {
     Clear,
     /// End the call after play-out.
     Hangup,
+    /// Press these keys.
+    Dtmf(Cow<'a, str>),
     /// Anything else.
     Other,
 }
@@ -149,6 +141,14 @@ struct Wire<'a> {
     media: Option<WireMedia<'a>>,
     #[serde(borrow)]
     mark: Option<WireMark<'a>>,
+    #[serde(borrow)]
+    dtmf: Option<WireDtmf<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireDtmf<'a> {
+    #[serde(borrow)]
+    digit: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -169,8 +169,8 @@ impl<'a> FromAgent<'a> {
         let Ok(wire) = serde_json::from_str::<Wire<'a>>(text) else {
             return Self::Other;
         };
-        match (&*wire.event, wire.media, wire.mark) {
-            ("media", Some(media), _) => {
+        match (&*wire.event, wire.media, wire.mark, wire.dtmf) {
+            ("media", Some(media), ..) => {
                 audio.resize(base64::decoded_len_estimate(media.payload.len()), 0);
                 match STANDARD.decode_slice(media.payload.as_bytes(), audio) {
                     Ok(length) => {
@@ -180,7 +180,8 @@ impl<'a> FromAgent<'a> {
                     Err(_) => Self::Other,
                 }
             }
-            ("mark", _, Some(mark)) => Self::Mark(mark.name),
+            ("mark", _, Some(mark), _) => Self::Mark(mark.name),
+            ("dtmf", .., Some(dtmf)) if are_keys(&dtmf.digit) => Self::Dtmf(dtmf.digit),
             ("clear", ..) => Self::Clear,
             ("hangup", ..) => Self::Hangup,
             _ => Self::Other,

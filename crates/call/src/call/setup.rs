@@ -4,22 +4,24 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use trunkline_routing::{Agent, Caller, Connect, Number, Route, RouteTable, Trunk};
+use trunkline_routing::{Agent, Caller, Connect, Number, Route, RouteTable, Trunk, hides};
 use trunkline_sdp::{Description, LocalMedia, negotiate};
 use trunkline_signalling::dialog::{Cx, Ended};
 use trunkline_sip::Request;
+use trunkline_sip::text::OneLine;
 
 use super::{Call, Phase, caller_text};
 use crate::{AgentRequest, EndedBy, Output, RoomEvent};
 
 /// The route of a call that only hears the announcement.
 pub(crate) fn announcement_route(request: &Request, number: Arc<Number>, trunk: Arc<Trunk>) -> Box<Route> {
-    let (caller, _) = Caller::of(request, trunk.destination_country.as_deref());
+    let (caller, _) = Caller::of(request, &trunk);
     Box::new(Route {
         agent: RouteTable::announcer(),
         caller,
         attributes: Vec::new(),
-        hide_phone_number: false,
+        hide_phone_number: hides(&number, &trunk),
+        called: number.number.into(),
         ringing_timeout: std::time::Duration::from_secs(30),
         max_call_duration: std::time::Duration::from_secs(60),
         number,
@@ -34,8 +36,19 @@ impl Call {
         let Some(invite) = self.leg.invite() else {
             return self.leg_ended(cx.now, Ended::Rejected(422), out);
         };
-        let body = invite.has_body_of("application/sdp").then(|| invite.body.clone());
+        let body = invite.body_of("application/sdp");
+        tracing::debug!(
+            call = %self.id,
+            sip_call_id = %OneLine(&self.leg.dialog().call_id),
+            trunk = %self.route.trunk.name,
+            agent = %self.route.agent.name,
+            peer = %self.leg.dialog().flow.remote,
+            "a call begins"
+        );
         self.leg.ring(cx, 100, None);
+        if let Err(reason) = self.terms() {
+            return self.fail(cx, out, 488, EndedBy::Gateway, &reason);
+        }
         if let Some(body) = body {
             let Ok(offer) = Description::parse(&body) else {
                 return self.fail(cx, out, 488, EndedBy::Gateway, "the offer cannot be read");
@@ -46,16 +59,19 @@ impl Call {
             }
             self.offer = Some(offer);
         }
-        if !self.announce {
+        // A reliable 180 to an INVITE without an offer would have to carry ours, and there is no port
+        // for it yet (RFC 3261 §13.2.1): such a caller hears of us with the 200.
+        let must_offer = self.offer.is_none() && self.leg.rings_reliably();
+        if !self.announce && !must_offer {
             self.leg.ring(cx, 180, None);
         }
         self.deadline = Some(cx.now.mono + self.route.ringing_timeout);
+        let near = self.selection.as_ref().and_then(|selection| self.media_near(selection));
         out.push_back(Output::OpenMedia {
             call: self.handle,
-            local: self.leg.dialog().flow.local.ip(),
+            local: near.unwrap_or_else(|| self.leg.dialog().flow.local.ip()),
             spec: self.selection.as_ref().map(|selection| self.spec(selection)),
         });
-        out.push_back(Output::ConnectAgent(self.handle, Box::new(self.agent_request())));
         self.drain_events(cx, out);
     }
 
@@ -76,13 +92,17 @@ impl Call {
         let Some(address) = opened else {
             return self.fail(cx, out, 503, EndedBy::Gateway, "no media port is free");
         };
-        let flow = self.leg.dialog().flow;
+        let placed = self.dialing.as_ref().and_then(|dialing| dialing.flow());
+        let flow = placed.unwrap_or(self.leg.dialog().flow);
+        tracing::debug!(call = %self.id, sip_call_id = %OneLine(&self.leg.dialog().call_id), %address, "the media port is open");
         self.local = Some(LocalMedia {
-            address: self.advertised.address(address.ip(), flow.remote.ip()),
+            address: self.advertised.address(address.ip(), &flow),
             port: address.port(),
             session_id: self.handle.0,
             session_version: 1,
         });
+        // Not before there is a port: an agent is not called for nothing.
+        out.push_back(Output::ConnectAgent(self.handle, Box::new(self.agent_request())));
         self.proceed(cx, out);
     }
 
@@ -99,6 +119,7 @@ impl Call {
         }
         match outcome {
             Ok(()) => {
+                self.step("the agent is there");
                 self.agent_ready = true;
                 self.proceed(cx, out);
             }
@@ -113,7 +134,7 @@ impl Call {
             RoomEvent::AgentLeft => (EndedBy::Agent, "the agent left"),
             RoomEvent::AgentLost => (EndedBy::Agent, "the agent's connection broke"),
             RoomEvent::NoMedia => (EndedBy::Gateway, "no media from the caller"),
-            RoomEvent::Failed => (EndedBy::Gateway, "the room failed"),
+            RoomEvent::Failed(what) => (EndedBy::Gateway, what),
         };
         self.fail(cx, out, 480, by, reason);
     }
@@ -123,24 +144,31 @@ impl Call {
         let (Some(local), true) = (self.local, self.agent_ready) else {
             return;
         };
+        if self.is_outgoing() {
+            return self.invite(cx, out);
+        }
         let sdp = match (&self.offer, &self.selection) {
             (Some(offer), Some(selection)) => negotiate::answer(offer, selection, &local),
-            _ => negotiate::offer(&self.codecs, trunkline_sdp::Direction::SendRecv, &local),
+            _ => match self.offer_of_ours(&local) {
+                Ok(sdp) => sdp,
+                Err(reason) => return self.fail(cx, out, 488, EndedBy::Gateway, &reason),
+            },
         };
         self.last_sdp.clone_from(&sdp);
         let early = self.announce && self.offer.is_some();
         if early {
+            self.step("the announcement is played in a 183");
             self.phase = Phase::Announcing;
             self.leg.ring(cx, 183, Some(&sdp));
             self.deadline = Some(cx.now.mono + self.route.max_call_duration);
         } else {
+            self.step("answered with 200");
             self.phase = Phase::Talking;
             self.leg.answer(cx, &sdp);
             self.sip_code = 200;
             self.answered = Some(cx.now);
             self.deadline = Some(cx.now.mono + self.route.max_call_duration);
-            let waited = cx.now.mono.since(self.started.mono).as_millis();
-            out.push_back(Output::Answered(self.handle, u64::try_from(waited).unwrap_or(u64::MAX)));
+            out.push_back(Output::Answered(self.handle, cx.now.mono.since(self.started.mono)));
         }
         out.push_back(Output::StartRoom(self.handle));
         self.drain_events(cx, out);
@@ -148,14 +176,15 @@ impl Call {
 
     fn agent_request(&self) -> AgentRequest {
         let caller = caller_text(&self.route.caller, self.route.hide_phone_number);
-        let called = self.route.called().to_string();
+        let called = self.route.called.to_string();
         let mut parameters = vec![
             ("from_number".to_owned(), caller.clone()),
             ("to_number".to_owned(), called.clone()),
             ("system__caller_id".to_owned(), caller),
             ("system__called_number".to_owned(), called),
         ];
-        let more = self.route.number.metadata.iter().chain(&self.route.attributes);
+        let variables = self.dialing.as_ref().map_or(&[][..], |dialing| &dialing.variables);
+        let more = variables.iter().chain(&self.route.number.metadata).chain(&self.route.attributes);
         for (name, value) in more {
             let tells = matches!(name.as_str(), "caller_name" | "identity" | "diversion");
             let hidden = self.route.hide_phone_number && tells;
@@ -163,7 +192,12 @@ impl Call {
                 parameters.push((name.clone(), value.clone()));
             }
         }
-        AgentRequest { agent: Arc::clone(&self.route.agent), call_id: self.id.clone(), parameters }
+        AgentRequest {
+            agent: Arc::clone(&self.route.agent),
+            call_id: self.id.clone(),
+            sip_call_id: self.leg.dialog().call_id.clone(),
+            parameters,
+        }
     }
 }
 

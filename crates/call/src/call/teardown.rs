@@ -7,7 +7,7 @@ use trunkline_signalling::dialog::{Cx, Ended};
 
 use super::setup::is_builtin;
 use super::{Call, Ending, Phase, caller_text, trunk_name};
-use crate::{CallRecord, EndedBy, MediaStats, Output};
+use crate::{CallRecord, EndedBy, MediaStats, Output, Status};
 
 impl Call {
     /// Ends the call from our side: `code` where the INVITE has no answer yet, else BYE.
@@ -32,15 +32,25 @@ impl Call {
 
     /// Ends the call by request.
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
-        self.fail(cx, out, 480, EndedBy::Gateway, "hung up by request");
+        // A call that we place is cancelled; one that comes in is refused for now.
+        let code = if self.is_outgoing() { 487 } else { 480 };
+        self.fail(cx, out, code, EndedBy::Gateway, "hung up by request");
     }
 
     /// The leg is over.
     pub(super) fn leg_ended(&mut self, now: Now, why: Ended, out: &mut VecDeque<Output>) {
+        // A 487 after our own CANCEL says nothing new.
+        if let (Ended::Refused(code), None) = (why, &self.ending) {
+            self.sip_code = code;
+            let reason = format!("the callee's side refused: {code} {}", trunkline_sip::reason_phrase(code));
+            return self.close(now, EndedBy::Callee, &reason, out);
+        }
         let (by, reason) = match why {
             Ended::Cancelled => (EndedBy::Caller, "cancelled"),
+            Ended::PeerBye if self.is_outgoing() => (EndedBy::Callee, "the callee hung up"),
             Ended::PeerBye => (EndedBy::Caller, "the caller hung up"),
             Ended::OurBye => (EndedBy::Gateway, "hung up"),
+            Ended::Lost if self.is_outgoing() => (EndedBy::Gateway, "the callee's side does not answer"),
             Ended::Rejected(_) | Ended::Refused(_) => (EndedBy::Gateway, "refused"),
             Ended::NoAck => (EndedBy::Gateway, "the caller never acknowledged the answer"),
             Ended::NoPrack => (EndedBy::Gateway, "the caller never acknowledged the ringing"),
@@ -52,6 +62,7 @@ impl Call {
                 Ended::Cancelled | Ended::PeerBye => self.sip_code = 487,
                 Ended::Rejected(code) => self.sip_code = code,
                 Ended::NoPrack => self.sip_code = 504,
+                Ended::Lost if self.is_outgoing() => self.sip_code = 408,
                 Ended::OurBye | Ended::Refused(_) | Ended::NoAck | Ended::SessionExpired | Ended::Lost => {}
             }
         }
@@ -106,9 +117,10 @@ impl Call {
         out.push_back(Output::Ended(Box::new(CallRecord {
             call_id: self.id.clone(),
             sip_call_id: self.leg.dialog().call_id.clone(),
-            direction: "inbound",
+            direction: self.direction(),
+            status: self.answered.map_or_else(|| Status::of_code(self.sip_code), |_| Status::Completed),
             from: caller_text(&self.route.caller, self.route.hide_phone_number),
-            to: self.route.called().to_string(),
+            to: self.route.called.to_string(),
             trunk: trunk_name(&self.route.trunk),
             agent: (!announced).then(|| agent.name.clone()),
             started_at: self.started.utc.as_secs_f64(),

@@ -1,29 +1,36 @@
 //! Requests as they reach a shard: what is refused before there is state, what finds its dialog,
 //! and what becomes a call.
 
-use trunkline_routing::{Decision, InboundCall, UnknownPeers, decide};
-use trunkline_signalling::dialog::{Cx, Leg, METHODS};
+use std::sync::Arc;
+
+use trunkline_routing::{Decision, InboundCall, Trunk, UnknownPeers, decide};
+use trunkline_signalling::dialog::{Cx, Leg, LegTerms};
 use trunkline_signalling::{Now, ServerId};
 use trunkline_sip::check::{self, Capabilities, Rejection};
-use trunkline_sip::limits::MAX_VIA;
-use trunkline_sip::{Flow, HeaderName, Message, Method, Request, Response, reply};
+use trunkline_sip::{
+    Flow, HeaderName, Message, Method, PeerNames, Request, Response, Transport, reply, text,
+};
 
-use super::Shard;
+use super::{Member, Shard};
 use crate::call::Call;
-use crate::{CallHandle, Output};
+use crate::{CallHandle, Output, PlaceCall};
 
-/// What we can do, for Allow, Unsupported and Accept.
-const CAPABILITIES: Capabilities<'static> =
-    Capabilities { methods: METHODS, extensions: &["100rel", "timer"], bodies: &["application/sdp"] };
+/// Option tags that may stand in Require, and media types of bodies that are understood.
+const EXTENSIONS: &[&str] = &["100rel", "timer"];
+const BODIES: &[&str] = &["application/sdp"];
 
 impl Shard {
-    /// Whether a message would begin a call: an INVITE outside any dialog whose transaction is not
-    /// known. The edge asks this before it admits one.
+    /// Whether a message would begin a call: an INVITE outside any dialog, whose transaction is not known,
+    /// from a peer that need not be asked who it is. The edge asks this before it admits one.
     #[must_use]
-    pub fn would_begin_call(&self, message: &Message) -> bool {
+    pub fn would_begin_call(&self, message: &Message, flow: Flow, names: &PeerNames, now: Now) -> bool {
+        let names = names.as_deref().unwrap_or_default();
         match message {
             Message::Request(request) if request.method == Method::Invite => {
-                request.to().is_some_and(|to| to.tag().is_none()) && !self.transactions.knows(request)
+                request.to().is_some_and(|to| to.tag().is_none())
+                    && !self.transactions.knows(request)
+                    && self.is_peer(flow, names)
+                    && !self.lacks_proof(request, flow, names, now)
             }
             Message::Request(_) | Message::Response(_) => false,
         }
@@ -53,20 +60,28 @@ impl Shard {
                 Method::Cancel => self.transactions.knows_invite_of(request),
                 _ => self.transactions.knows(request) || self.in_dialog_of(request).is_some(),
             };
-            if !known && !self.table.is_peer(flow.remote.ip()) {
+            if !known && !self.is_peer(flow, self.names.as_deref().unwrap_or_default()) {
                 match self.config.unknown_peers {
                     UnknownPeers::Drop => {}
                     UnknownPeers::Reject => self.refuse_stateless(request, flow, 403, None),
                 }
                 return;
             }
+            if !known && !self.authenticate(request, flow, now) {
+                return;
+            }
         }
         self.transactions.receive(message, flow, now.mono);
     }
 
+    /// What we can do, for Allow, Unsupported and Accept.
+    fn capabilities(&self) -> Capabilities<'static> {
+        Capabilities { methods: self.config.in_dialog.methods(), extensions: EXTENSIONS, bodies: BODIES }
+    }
+
     /// A malformed request is answered as well as it can be, without state; an ACK never is.
     fn refuse_malformed(&mut self, request: &Request, flow: Flow, rejection: &Rejection) {
-        let is_peer = self.table.is_peer(flow.remote.ip());
+        let is_peer = self.is_peer(flow, self.names.as_deref().unwrap_or_default());
         if request.method == Method::Ack || !is_peer {
             return;
         }
@@ -75,30 +90,32 @@ impl Shard {
     }
 
     pub(super) fn dialog_of(&self, request: &Request) -> Option<CallHandle> {
-        let call_id = String::from_utf8_lossy(request.call_id()?).into_owned();
-        let tag = request.to()?.tag()?.to_owned();
-        self.dialogs.get(&format!("{call_id}|{tag}")).copied()
+        let key = self.dialog_key(request.call_id()?, request.to()?.tag()?);
+        self.dialogs.get(&key).copied()
     }
 
     /// The call whose dialog a request belongs to, by both tags.
     fn in_dialog_of(&self, request: &Request) -> Option<CallHandle> {
-        let owns = |handle: &CallHandle| self.calls.get(handle).is_some_and(|call| call.owns(request));
+        let owns =
+            |handle: &CallHandle| self.calls.get(handle).is_some_and(|member| member.call.owns(request));
         self.dialog_of(request).filter(owns)
     }
 
     /// The call whose dialog a response to a request of ours belongs to.
     pub(super) fn dialog_of_response(&self, response: &Response) -> Option<CallHandle> {
-        let call_id = String::from_utf8_lossy(response.call_id()?).into_owned();
-        let tag = response.from()?.tag()?.to_owned();
-        self.dialogs.get(&format!("{call_id}|{tag}")).copied()
+        let key = self.dialog_key(response.call_id()?, response.from()?.tag()?);
+        self.dialogs.get(&key).copied()
     }
 
     /// A request that opened a transaction.
     pub(super) fn request(&mut self, tx: ServerId, request: Request, flow: Flow, now: Now) {
-        if let Err(rejection) = check::capabilities(&request, &CAPABILITIES) {
+        if let Err(rejection) = check::capabilities(&request, &self.capabilities()) {
             let tag = self.tokens.token();
             let response = rejection.response(&request, &tag);
             return self.transactions.respond(tx, &response, now.mono);
+        }
+        if let Some(name) = self.peer_name(flow) {
+            self.transactions.name_peer(tx, &name);
         }
         let in_dialog = request.to().is_some_and(|to| to.tag().is_some());
         if in_dialog {
@@ -114,6 +131,11 @@ impl Shard {
             Method::Invite => self.invite(tx, request, flow, now),
             Method::Options if self.draining => self.answer(tx, &request, 503, now),
             Method::Options => self.answer(tx, &request, 200, now),
+            // As inside a dialog; no call holds it, so it goes no further than the log.
+            Method::Message if self.config.in_dialog.message => {
+                tracing::info!(source = %flow.remote, bytes = request.body.len(), "a MESSAGE outside any call was taken");
+                self.answer(tx, &request, 200, now);
+            }
             Method::Message => self.answer(tx, &request, 405, now),
             _ => self.answer(tx, &request, 481, now),
         }
@@ -123,9 +145,9 @@ impl Shard {
         let tag = self.tokens.token();
         let mut response = reply::to(request, code, Some(&tag));
         if matches!(code, 200 | 405) {
-            response.headers.push(HeaderName::Allow, check::allow(CAPABILITIES.methods));
+            response.headers.push(HeaderName::Allow, check::allow(self.capabilities().methods));
             response.headers.push(HeaderName::Accept, "application/sdp");
-            response.headers.push(HeaderName::Supported, CAPABILITIES.extensions.join(", "));
+            response.headers.push(HeaderName::Supported, EXTENSIONS.join(", "));
         }
         self.transactions.respond(tx, &response, now.mono);
     }
@@ -133,41 +155,106 @@ impl Shard {
     /// INVITE → route → a call, or a refusal with the code the decision names.
     fn invite(&mut self, tx: ServerId, request: Request, flow: Flow, now: Now) {
         if request.headers.first(&HeaderName::Replaces).is_some() {
-            return self.refuse(tx, &request, flow, 481, "Replaces names no dialog of ours", now);
+            return self.refuse(tx, &request, flow, (481, "Replaces names no dialog of ours", None), now);
         }
-        let call = InboundCall { source: flow.remote.ip(), names: &[], request: &request };
+        let call = InboundCall {
+            source: flow.remote.ip(),
+            names: self.names.as_deref().unwrap_or_default(),
+            proved: self.proved.as_deref(),
+            request: &request,
+        };
         let decision = decide(&self.table, &call, &mut None);
         let (route, announce) = match decision {
             Decision::Route(route) => (route, false),
             Decision::NotInService { number, trunk } => {
                 (crate::call::announcement_route(&request, number, trunk), true)
             }
-            Decision::Refuse { code, reason } => {
-                return self.refuse(tx, &request, flow, code, &reason, now);
+            Decision::Refuse { code, reason, trunk } => {
+                let trunk = trunk.map(|trunk| trunk.name.clone());
+                return self.refuse(tx, &request, flow, (code, &reason, trunk), now);
             }
             Decision::Stranger => {
-                return self.refuse(tx, &request, flow, 403, "no trunk holds the source", now);
+                return self.refuse(tx, &request, flow, (403, "no trunk holds the source", None), now);
             }
         };
-        self.serial += 1;
-        let handle = CallHandle((u64::from(self.config.shard) << 48) | self.serial);
+        let handle = self.next_handle();
         let address = self.config.advertised.on(&flow);
         let mut events = Vec::new();
         let mut cx =
             Cx { transactions: &mut self.transactions, tokens: &mut self.tokens, now, events: &mut events };
-        let policy = self.config.in_dialog;
-        let Some(leg) = Leg::incoming(&mut cx, tx, request, address, policy) else {
+        let peer_name = named(&route.trunk).or_else(|| proved(&self.names));
+        if let Some(name) = &peer_name {
+            cx.transactions.name_peer(tx, name);
+        }
+        let terms = LegTerms { address, policy: self.config.in_dialog, peer_name };
+        let Some(leg) = Leg::incoming(&mut cx, tx, request, terms) else {
             return;
         };
         let call = Call::new(handle, leg, *route, announce, &mut cx, &self.config);
-        self.dialogs.insert(call.dialog_key().to_owned(), handle);
         self.servers.insert(tx, handle);
-        self.outputs.push_back(Output::Began(handle));
-        self.calls.insert(handle, Box::new(call));
+        self.take_in(call, Some(tx));
         self.with_call(handle, now, Call::begin);
     }
 
-    fn refuse(&mut self, tx: ServerId, request: &Request, flow: Flow, code: u16, reason: &str, now: Now) {
+    /// The name that the certificate at the other end of a flow should hold, should we have to connect to
+    /// it: the one that it has shown, or the one in the address of a trunk that holds it.
+    fn peer_name(&self, flow: Flow) -> Option<String> {
+        if flow.transport != Transport::Tls {
+            return None;
+        }
+        let source = flow.remote.ip();
+        let holds = |trunk: &&Arc<Trunk>| trunk.takes_calls() && trunk.claims(source).is_some();
+        proved(&self.names).or_else(|| self.table.trunks.iter().filter(holds).find_map(|trunk| named(trunk)))
+    }
+
+    /// A call that somebody wants placed.
+    pub(super) fn place(&mut self, mut place: PlaceCall, now: Now) {
+        self.trunks.prefer_healthy(&mut place.route);
+        let handle = self.next_handle();
+        let mut events = Vec::new();
+        let mut cx =
+            Cx { transactions: &mut self.transactions, tokens: &mut self.tokens, now, events: &mut events };
+        if let Some(call) = Call::outgoing(handle, place, &mut cx, &self.config) {
+            self.take_in(call, None);
+            self.with_call(handle, now, Call::dial);
+        }
+    }
+
+    /// A request of ours could not be sent: its transaction ends, and its call knows why.
+    pub(super) fn unsent(&mut self, request: &Request) {
+        let key = request.from().and_then(|from| Some(self.dialog_key(request.call_id()?, from.tag()?)));
+        let call = key.and_then(|key| self.dialogs.get(&key)).and_then(|call| self.calls.get(call));
+        if let Some(member) = call {
+            member.call.step("a request of ours was not sent: its hop cannot be reached");
+        }
+        self.transactions.unsent(request);
+    }
+
+    fn next_handle(&mut self) -> CallHandle {
+        self.serial += 1;
+        CallHandle((u64::from(self.config.shard) << 48) | self.serial)
+    }
+
+    /// Keeps a new call where its messages find it.
+    fn take_in(&mut self, call: Call, invite: Option<ServerId>) {
+        let handle = call.handle();
+        let (call_id, tag) = call.dialog_id();
+        let dialog = self.dialog_key(call_id.as_bytes(), tag);
+        self.dialogs.insert(dialog, handle);
+        self.outputs.push_back(Output::Began(handle, Box::new(call.start())));
+        let member = Member { call, dialog, invite, clients: Vec::new(), scheduled: None };
+        self.calls.insert(handle, Box::new(member));
+    }
+
+    /// Answers with a code and tells the edges why, and by which trunk it came.
+    fn refuse(
+        &mut self,
+        tx: ServerId,
+        request: &Request,
+        flow: Flow,
+        (code, reason, trunk): (u16, &str, Option<String>),
+        now: Now,
+    ) {
         self.answer(tx, request, code, now);
         let id = request.call_id().map(|id| String::from_utf8_lossy(id).into_owned());
         self.outputs.push_back(Output::Refused {
@@ -175,19 +262,31 @@ impl Shard {
             code,
             reason: reason.to_owned(),
             source: flow.remote,
+            trunk,
         });
     }
 }
 
+/// The name of a trunk's address. A certificate holds names; an address that is a number says nothing
+/// of it.
+fn named(trunk: &Trunk) -> Option<String> {
+    let is_name = |host: &String| host.parse::<std::net::IpAddr>().is_err() && !host.starts_with('[');
+    trunk.address_host().filter(is_name)
+}
+
+/// A name in the peer's verified certificate that another certificate can be checked against.
+fn proved(names: &PeerNames) -> Option<String> {
+    names.as_deref().unwrap_or_default().iter().find(|name| !name.contains('*')).cloned()
+}
+
 /// Writes `received` and `rport` into the top Via (RFC 3261 §18.2.1, RFC 3581 §4).
 fn record_source(request: &mut Request, flow: Flow) {
-    let Some(mut via) = request.via() else { return };
-    via.record_source(flow.remote);
-    // One more than may be, so that the check still sees too many.
-    let mut rest: Vec<String> = request.headers.elements(&HeaderName::Via).skip(1).take(MAX_VIA).collect();
-    rest.insert(0, via.to_string());
-    request.headers.remove(&HeaderName::Via);
-    for value in rest.into_iter().rev() {
-        request.headers.push_front(HeaderName::Via, value);
+    let Some(mut via) = request.via().cloned() else { return };
+    if !via.record_source(flow.remote) {
+        return;
     }
+    let field = request.headers.text(&HeaderName::Via).unwrap_or_default();
+    let others = text::find_outside(&field, b',').map_or("", |comma| &field[comma..]);
+    let value = format!("{via}{others}");
+    request.headers.set_first(HeaderName::Via, value);
 }

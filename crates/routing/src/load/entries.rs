@@ -1,4 +1,4 @@
-//! `[[trunk]]`, `[[agent]]` and `[[number]]`.
+//! `[[agent]]` and `[[number]]`, and what they share with `[[trunk]]`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,77 +10,10 @@ use super::reader::{Entry, Reader};
 use super::{closest, slot};
 use crate::problem::Report;
 use crate::table::Builtin;
-use crate::{
-    Agent, CallLimits, Connect, Direction, E164, MediaEncryption, Mode, Number, NumberPattern, RouteTable,
-    Secret, Transport, Trunk,
-};
+use crate::{Agent, CallLimits, Connect, E164, Mode, Number, NumberPattern, RouteTable};
 
 /// How long one agent address may take where the agent does not say: 5 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-pub(super) fn trunk(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
-    let span = entry.span.clone();
-    let mut reader = Reader::of_entry(&entry, report);
-    let name = reader.required("name");
-    let direction = reader.choice(
-        "direction",
-        &[("inbound", Direction::Inbound), ("outbound", Direction::Outbound), ("both", Direction::Both)],
-    );
-    let allowed_addresses = networks(&mut reader, "allowed_addresses");
-    let media_addresses = networks(&mut reader, "media_addresses");
-    let allowed_numbers = patterns(&mut reader, "allowed_numbers");
-    let address = reader.string("address").map(|(text, _)| text);
-    let transport = reader.choice(
-        "transport",
-        &[
-            ("auto", Transport::Auto),
-            ("udp", Transport::Udp),
-            ("tcp", Transport::Tcp),
-            ("tls", Transport::Tls),
-        ],
-    );
-    let encryption = reader.choice(
-        "media_encryption",
-        &[
-            ("disable", MediaEncryption::Disable),
-            ("allow", MediaEncryption::Allow),
-            ("require", MediaEncryption::Require),
-        ],
-    );
-    let destination_country = country(&mut reader);
-    let headers_to_attributes = reader.map("headers_to_attributes");
-    let limits = limits(&mut reader);
-    reader.finish(&[]);
-    let trunk = Trunk {
-        name: name?.0,
-        direction: direction.unwrap_or(Direction::Both),
-        allowed_addresses,
-        media_addresses,
-        allowed_numbers,
-        address,
-        transport: transport.unwrap_or(Transport::Auto),
-        media_encryption: encryption.unwrap_or(MediaEncryption::Disable),
-        destination_country,
-        headers_to_attributes,
-        limits,
-    };
-    if trunk.media_encryption == MediaEncryption::Require {
-        report.error(&span, format!(
-            "trunk {:?} requires SRTP, which this version does not have; write media_encryption = \"disable\"",
-            trunk.name,
-        ));
-    }
-    if trunk.takes_calls() && trunk.allowed_addresses.is_empty() {
-        report.warning(
-            &span,
-            format!(
-                "trunk {:?} takes calls from any address; list the carrier's in allowed_addresses",
-                trunk.name,
-            ),
-        );
-    }
-    Some(trunk)
-}
 
 pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> {
     let mut reader = Reader::of_entry(&entry, report);
@@ -90,7 +23,7 @@ pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> 
     let addresses = reader.strings("connect");
     let protocol = reader.choice("protocol", &[("twilio", ())]);
     let connect_timeout = reader.seconds("connect_timeout_seconds", 1..=60).unwrap_or(CONNECT_TIMEOUT);
-    let secret = reader.string("secret").map(|(text, _)| Secret::new(text));
+    let secret = reader.secret("secret");
     reader.finish(&[]);
     let connect = connect(addresses, &entry.span, report)?;
     let name = name?.0;
@@ -120,7 +53,7 @@ pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTab
     let (inbound, outbound, sms) = (named(inbound, true), named(outbound, true), named(sms, false));
     let trunk = trunk.and_then(|(name, span)| {
         let found = table.trunks.iter().find(|trunk| trunk.name == name);
-        if found.is_none() {
+        if found.is_none() && report.complete {
             let names: Vec<String> = table.trunks.iter().map(|trunk| trunk.name.clone()).collect();
             report.error(&span, format!("unknown trunk {name:?}{}", closest(&name, names.iter())));
         }
@@ -134,21 +67,12 @@ pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTab
     Some(Number { number, name, trunk, inbound, outbound, sms, active, limits, metadata })
 }
 
-fn limits(reader: &mut Reader<'_, '_, '_>) -> CallLimits {
+pub(super) fn limits(reader: &mut Reader<'_, '_, '_>) -> CallLimits {
     CallLimits {
         hide_phone_number: reader.boolean("hide_phone_number"),
         ringing_timeout: reader.seconds("ringing_timeout_seconds", 1..=300),
         max_call_duration: reader.seconds("max_call_duration_seconds", 60..=86_400),
     }
-}
-
-fn country(reader: &mut Reader<'_, '_, '_>) -> Option<String> {
-    let (text, span) = reader.string("destination_country")?;
-    if text.parse::<phonenumber::country::Id>().is_err() {
-        reader.report.error(&span, format!("{text:?} is no country; write its two letters, like \"US\""));
-        return None;
-    }
-    Some(text)
 }
 
 pub(crate) fn networks(reader: &mut Reader<'_, '_, '_>, key: &'static str) -> Vec<IpNet> {
@@ -164,7 +88,7 @@ pub(crate) fn networks(reader: &mut Reader<'_, '_, '_>, key: &'static str) -> Ve
     networks
 }
 
-fn patterns(reader: &mut Reader<'_, '_, '_>, key: &'static str) -> Vec<NumberPattern> {
+pub(super) fn patterns(reader: &mut Reader<'_, '_, '_>, key: &'static str) -> Vec<NumberPattern> {
     let mut patterns = Vec::new();
     for (text, span) in reader.strings(key).unwrap_or_default() {
         match NumberPattern::parse(&text) {
@@ -190,21 +114,25 @@ fn connect(
         return None;
     };
     let (first, span) = &addresses[0];
-    if first == "dial-in" {
-        return Some(Connect::DialIn);
+    if addresses.len() == 1 {
+        if first == "dial-in" {
+            return Some(Connect::DialIn);
+        }
+        if let Some(name) = first.strip_prefix("builtin:") {
+            return builtin(name, span, report).map(Connect::Builtin);
+        }
     }
-    if let Some(name) = first.strip_prefix("builtin:") {
-        return builtin(name, span, report).map(Connect::Builtin);
-    }
+    let alone = addresses.len() == 1;
     let mut urls = Vec::new();
     for (url, span) in &addresses {
         if url.starts_with("ws://") || url.starts_with("wss://") {
             urls.push(url.clone());
         } else {
-            report.error(
-                span,
-                format!("{url:?} is no agent address; write ws://…, wss://…, builtin:… or dial-in"),
-            );
+            let write = match alone {
+                true => "write ws://…, wss://…, builtin:… or dial-in",
+                false => "a list takes only ws://… and wss://…",
+            };
+            report.error(span, format!("{url:?} is no agent address; {write}"));
         }
     }
     (!urls.is_empty()).then_some(Connect::Urls(urls))
@@ -216,7 +144,11 @@ fn builtin(name: &str, span: &Range<usize>, report: &mut Report<'_>) -> Option<B
         "tone" => Some(Builtin::Tone),
         "silence" => Some(Builtin::Silence),
         other => match other.strip_prefix("announce?file=") {
-            Some(file) if !file.is_empty() => Some(Builtin::Announce(file.to_owned())),
+            Some(file) if !file.is_empty() => {
+                let place = report.place(span);
+                report.sounds.push((file.to_owned(), place));
+                Some(Builtin::Announce(file.to_owned()))
+            }
             _ => {
                 report.error(span, format!(
                     "{name:?} is no built-in agent; write builtin:echo, builtin:tone, builtin:silence or builtin:announce?file=…",

@@ -8,7 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
 use super::closest;
-use crate::problem::Report;
+use crate::Secret;
+use crate::problem::{Report, SecretSource};
 
 /// Parses a document; what can be read is there even where something cannot.
 pub(crate) fn parse_document(text: &str) -> (Spanned<DeTable<'_>>, Vec<Error>) {
@@ -19,6 +20,12 @@ pub(crate) fn parse_document(text: &str) -> (Spanned<DeTable<'_>>, Vec<Error>) {
 pub(crate) struct Entry<'a> {
     pub(crate) table: &'a DeTable<'a>,
     pub(crate) span: Range<usize>,
+}
+
+/// An item of a list that takes a short and a long form.
+pub(crate) enum TextOrTable<'a> {
+    Text(String, Range<usize>),
+    Table(Entry<'a>),
 }
 
 /// Reads the keys of one table; [`Reader::finish`] reports those that nobody asked for.
@@ -131,6 +138,60 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
         Some(strings)
     }
 
+    /// A list of strings and inline tables; a single one counts as a list of one.
+    pub(crate) fn strings_or_tables(
+        &mut self,
+        key: &'static str,
+        wanted: &str,
+    ) -> Option<Vec<TextOrTable<'a>>> {
+        let value = self.value(key)?;
+        let one = |item: &'a Spanned<DeValue<'a>>| match item.get_ref() {
+            DeValue::String(text) => Some(TextOrTable::Text(text.to_string(), item.span())),
+            DeValue::Table(table) => Some(TextOrTable::Table(Entry { table, span: item.span() })),
+            _ => None,
+        };
+        let items: &'a [Spanned<DeValue<'a>>] = match value.get_ref().as_array() {
+            Some(array) => array,
+            None => std::slice::from_ref(value),
+        };
+        let mut found = Vec::new();
+        for item in items {
+            match one(item) {
+                Some(item) => found.push(item),
+                None => self.report.error(&item.span(), format!("{key} is a list of {wanted}")),
+            }
+        }
+        Some(found)
+    }
+
+    /// A secret: as it stands, `{ env = "NAME" }` or `{ file = "path" }`.
+    pub(crate) fn secret(&mut self, key: &'static str) -> Option<Secret<String>> {
+        let value = self.value(key)?;
+        if let Some(text) = value.get_ref().as_str() {
+            return Some(Secret::new(text.to_owned()));
+        }
+        let source = value.get_ref().as_table().and_then(|table| {
+            let mut entries = table.iter();
+            let (name, item) = entries.next()?;
+            let place = item.get_ref().as_str()?.to_owned();
+            match (name.get_ref().as_ref(), entries.next()) {
+                ("env", None) => Some(SecretSource::Env(place)),
+                ("file", None) => Some(SecretSource::File(place)),
+                _ => None,
+            }
+        });
+        let Some(source) = source else {
+            return self.wrong(key, value, "a string, { env = \"NAME\" } or { file = \"path\" }");
+        };
+        match (self.report.secrets)(&source) {
+            Ok(text) => Some(Secret::new(text)),
+            Err(why) => {
+                self.report.error(&value.span(), format!("{key}: {why}"));
+                None
+            }
+        }
+    }
+
     /// A list of integers.
     pub(crate) fn integers(&mut self, key: &'static str) -> Option<(Vec<i64>, Range<usize>)> {
         let value = self.value(key)?;
@@ -175,6 +236,16 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
             self.report.error(&span, format!("{key} is {text:?}; write {}", list.join(" or ")));
         }
         found
+    }
+
+    /// Whether the key is there, readable or not.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// The place of the whole table.
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.span.clone()
     }
 
     /// Reports the keys that nobody asked for.

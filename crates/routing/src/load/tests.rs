@@ -5,6 +5,11 @@ fn source(text: &str) -> Vec<Source> {
     vec![Source { name: "a.toml".to_owned(), text: text.to_owned() }]
 }
 
+/// `default_agent` as the node's file names it.
+fn named(agent: &str) -> (String, Place) {
+    (agent.to_owned(), Place { file: "trunkline.toml".to_owned(), line: 9, column: 3 })
+}
+
 const GOOD: &str = r#"
 [[trunk]]
 name = "twilio"
@@ -24,7 +29,7 @@ metadata = { office = "sf" }
 
 #[test]
 fn a_good_table_loads_without_a_word() {
-    let (table, problems) = load(&source(GOOD), Some("echo")).expect("loads");
+    let (table, problems) = load(&source(GOOD), Some(&named("echo"))).expect("loads");
     assert_eq!(problems, []);
     let number = &table.numbers[&E164::parse("+14155550100").expect("number")];
     assert_eq!(number.outbound_agent().map(|a| a.name.as_str()), Some("echo"));
@@ -40,6 +45,7 @@ name = "t"
 alowed_addresses = ["1.2.3.4"]
 allowed_addresses = ["300.1.1.1"]
 media_encryption = "require"
+transport = "udp"
 
 [[agent]]
 name = "bot"
@@ -73,13 +79,13 @@ number = "+14155550100"
         "4:1 unknown key \"alowed_addresses\" (did you mean \"allowed_addresses\"?)",
         "5:22 \"300.1.1.1\" is no address",
         "2:1 trunk \"t\" requires SRTP",
-        "11:11 \"http://x\" is no agent address",
-        "21:10 \"4155550100\" is no E.164 number",
-        "25:11 \"texter\" is a text agent",
-        "26:12 unknown agent \"txter\" (did you mean \"texter\"?)",
-        "27:9 unknown trunk \"tt\" (did you mean \"t\"?)",
-        "28:27 ringing_timeout_seconds must be a whole number from 1 to 300",
-        "30:1 number \"+14155550100\" is already given at a.toml:23",
+        "12:11 \"http://x\" is no agent address",
+        "22:10 \"4155550100\" is no E.164 number",
+        "26:11 \"texter\" is a text agent",
+        "27:12 unknown agent \"txter\" (did you mean \"texter\"?)",
+        "28:9 unknown trunk \"tt\" (did you mean \"t\"?)",
+        "29:27 ringing_timeout_seconds must be a whole number from 1 to 300",
+        "31:1 number \"+14155550100\" is already given at a.toml:24",
     ] {
         assert!(found.iter().any(|line| line.starts_with(wanted)), "{wanted}\nin {found:#?}");
     }
@@ -98,18 +104,60 @@ fn open_and_twin_trunks_are_warned_of() {
     let text = "[[trunk]]\nname = \"a\"\n[[trunk]]\nname = \"b\"\n";
     let (_, warnings) = load(&source(text), None).expect("loads");
     assert_eq!(warnings.iter().filter(|p| p.message.contains("any address")).count(), 2);
-    assert!(warnings.iter().any(|p| p.message.contains("cannot be told apart")));
+    let twins = warnings.iter().find(|p| p.message.contains("cannot be told apart")).expect("a warning");
+    assert_eq!((twins.file.as_str(), twins.line), ("a.toml", 3), "at the second of the two");
 }
 
 #[test]
-fn changes_are_listed() {
-    let (old, _) = load(&source(GOOD), None).expect("loads");
-    let (new, _) = load(
-        &source(&GOOD.replace("echo\"\n\n[[number", "tone\"\n\n[[number").replace("0100", "0101")),
-        None,
-    )
-    .expect("loads");
-    assert_eq!(old.changes(&new), ["~ agent echo", "+ number +14155550101", "- number +14155550100"]);
+fn twins_are_seen_in_every_spelling() {
+    for (one, two, twins) in [
+        ("10.0.0.1/24", "10.0.0.0/24", true),
+        ("10.0.0.1", "10.0.0.1/32", true),
+        ("10.0.0.0/24", "10.0.0.0/25", false),
+    ] {
+        let trunk = |name, net, port| {
+            format!(
+                "[[trunk]]\nname = \"{name}\"\nallowed_addresses = [\"{net}\"]\naddress = \"sbc.x:{port}\"\n"
+            )
+        };
+        let text = trunk("a", one, 5060) + &trunk("b", two, 5070);
+        let (_, warnings) = load(&source(&text), None).expect("loads");
+        assert_eq!(warnings.len(), usize::from(twins), "{one} {two} {warnings:?}");
+    }
+}
+
+#[test]
+fn twins_are_told_by_all_their_hosts_and_by_no_address_where_a_certificate_counts() {
+    for (one, two, twins) in [
+        ("addresses = [\"x.example\", \"y.example\"]", "addresses = [\"y.example\", \"x.example\"]", true),
+        ("addresses = [\"x.example\"]", "addresses = [\"y.example\"]", false),
+        ("addresses = [\"x.example\"]", "", true),
+        ("address = \"x.example\"\nrequire_certificate = true", "address = \"x.example\"", false),
+    ] {
+        let trunk = |name, more| {
+            format!("[[trunk]]\nname = \"{name}\"\nallowed_addresses = [\"10.0.0.0/24\"]\n{more}\n")
+        };
+        let text = trunk("a", one) + &trunk("b", two);
+        let (_, warnings) = load(&source(&text), None).expect("loads");
+        assert_eq!(warnings.len(), usize::from(twins), "{one} {two} {warnings:?}");
+    }
+}
+
+#[test]
+fn a_default_agent_that_is_none_is_told_where_it_is_named() {
+    let problems = load(&source(GOOD), Some(&named("ecko"))).expect_err("is refused");
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let wanted = "trunkline.toml:9:3: error: default_agent \"ecko\" is no agent of the tables (did you mean \"echo\"?)";
+    assert_eq!(told, [wanted]);
+}
+
+#[test]
+fn a_list_of_addresses_takes_nothing_but_sockets() {
+    for list in ["[\"ws://x\", \"builtin:echo\"]", "[\"dial-in\", \"ws://x\"]"] {
+        let text = format!("[[agent]]\nname = \"a\"\nconnect = {list}\nprotocol = \"twilio\"\n");
+        let problems = load(&source(&text), None).expect_err("is refused");
+        assert!(problems[0].message.contains("a list takes only"), "{problems:?}");
+    }
 }
 
 #[test]
@@ -121,4 +169,29 @@ fn a_hundred_thousand_numbers_load() {
     }
     let (table, _) = load(&source(&text), None).expect("loads");
     assert_eq!(table.numbers.len(), 100_001);
+}
+
+#[test]
+fn keys_travel_where_nobody_can_read_them() {
+    use crate::MediaEncryption::{Allow, Disable, Require};
+    use trunkline_sip::Transport::{Tcp, Tls, Udp};
+    let trunk = |lines: &str| {
+        let text = format!("[[trunk]]\nname = \"t\"\nallowed_addresses = [\"192.0.2.1\"]\n{lines}\n");
+        load(&source(&text), None).map(|(table, problems)| (Arc::clone(&table.trunks[0]), problems.len()))
+    };
+    let over = |lines| {
+        let (trunk, problems) = trunk(lines).expect(lines);
+        ([Udp, Tcp, Tls].map(|transport| trunk.encryption_over(transport)), problems)
+    };
+    assert_eq!(over(""), ([Some(Disable); 3], 0));
+    assert_eq!(over("media_encryption = \"allow\""), ([Some(Disable), Some(Disable), Some(Allow)], 0));
+    assert_eq!(over("media_encryption = \"require\""), ([None, None, Some(Require)], 1), "with a warning");
+    let plain = "media_encryption = \"require\"\nsdes_over_plaintext = true\ntransport = \"udp\"";
+    assert_eq!(over(plain), ([Some(Require); 3], 0));
+    assert_eq!(over("media_encryption = \"require\"\ntransport = \"tls\"").1, 0);
+    for transport in ["udp", "tcp"] {
+        let lines = format!("media_encryption = \"require\"\ntransport = \"{transport}\"");
+        let problems = trunk(&lines).expect_err("keys in the clear");
+        assert!(problems[0].message.contains("sdes_over_plaintext"), "{problems:?}");
+    }
 }

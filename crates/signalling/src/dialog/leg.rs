@@ -3,7 +3,8 @@
 //! ```text
 //! UAS:  Incoming ── answer ─▶ Confirmed ── BYE sent ─▶ Leaving ──▶ Ended
 //!          └──── reject / CANCEL ──────────────────────────────────▲
-//! UAC:  Calling ── 2xx ─▶ Confirmed …
+//! UAC:  New ── place ─▶ Calling ── 2xx ─▶ Confirmed …
+//!                         │ ▲ 401, 407: once more with the answer
 //!          └── cancel ─▶ Cancelling ── 487 ─────────────────────────▲
 //!                             └── 2xx: ACK and BYE ─▶ Leaving ──────▲
 //! ```
@@ -13,10 +14,13 @@
 use bytes::Bytes;
 use trunkline_sip::{HeaderName, Method, Request, Response, check, reply};
 
+use super::late::is_ok_to_invite;
 use super::offers::PendingOffer;
+use super::policy::InDialogPolicy;
 use super::reliable::Reliable;
 use super::session_timer::{Due as TimerDue, SessionTimer};
 use super::state::Dialog;
+use super::uac::PlacingState;
 use super::unacked::{Due, Unacked};
 use crate::time::{Mono, Now};
 use crate::{ClientId, ServerId, Tokens, Transactions};
@@ -31,15 +35,6 @@ pub struct Cx<'a> {
     pub now: Now,
     /// What the call is told.
     pub events: &'a mut Vec<LegEvent>,
-}
-
-/// Which requests inside a dialog are taken, by configuration.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct InDialogPolicy {
-    /// INFO is answered 200 and passed up.
-    pub info: bool,
-    /// MESSAGE is answered 200 and passed up.
-    pub message: bool,
 }
 
 /// An offer that the call has to answer, or to make.
@@ -104,6 +99,8 @@ pub enum LegEvent {
 pub(super) enum State {
     /// UAS without a final response.
     Incoming { tx: ServerId, invite: Box<Request> },
+    /// UAC that has not found its peer.
+    New,
     /// UAC without a final response.
     Calling { tx: ClientId, provisional: bool },
     /// UAC that gave up; CANCEL goes out with the first provisional response.
@@ -138,20 +135,9 @@ pub struct Leg {
     pub(super) local_sdp: String,
     /// CSeq of our INVITE, which ACKs repeat.
     pub(super) invite_cseq: u32,
+    /// What a leg that we place has beside.
+    pub(super) placing: Option<Box<PlacingState>>,
 }
-
-/// Methods that we serve, for Allow.
-pub const METHODS: &[Method] = &[
-    Method::Invite,
-    Method::Ack,
-    Method::Cancel,
-    Method::Bye,
-    Method::Options,
-    Method::Update,
-    Method::Prack,
-    Method::Info,
-    Method::Message,
-];
 
 impl Leg {
     pub(super) const fn with(dialog: Dialog, state: State, policy: InDialogPolicy) -> Self {
@@ -169,6 +155,7 @@ impl Leg {
             peer_updates: false,
             local_sdp: String::new(),
             invite_cseq: 0,
+            placing: None,
         }
     }
 
@@ -196,24 +183,33 @@ impl Leg {
         match self.state {
             State::Calling { tx, .. } | State::Cancelling { tx, .. } => Some(tx),
             State::Leaving { bye } => Some(bye),
-            State::Incoming { .. } | State::Confirmed | State::Ended => self.refresh,
+            State::New | State::Incoming { .. } | State::Confirmed | State::Ended => self.refresh,
         }
     }
 
-    /// A request inside the dialog, whose tags fit (RFC 3261 §12.2.2).
-    pub fn handle_request(&mut self, cx: &mut Cx<'_>, tx: ServerId, request: Request) {
+    /// A request inside the dialog.
+    pub(super) fn request_inside(&mut self, cx: &mut Cx<'_>, tx: ServerId, request: Request) {
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         if !self.dialog.accepts_cseq(number) {
             return respond(cx, tx, &request, 500, "CSeq Out Of Order");
+        }
+        if let Some((_, flow)) = cx.transactions.path(tx)
+            && flow.transport == self.dialog.flow.transport
+        {
+            self.dialog.follow(flow);
         }
         if matches!(self.state, State::Ended | State::Leaving { .. }) && request.method != Method::Bye {
             return respond(cx, tx, &request, 481, "");
         }
         match &request.method {
+            // A callee refuses its INVITE; it has no dialog to end yet (RFC 3261 §15).
+            Method::Bye if matches!(self.state, State::Calling { .. }) => {
+                respond(cx, tx, &request, 481, "");
+            }
             Method::Bye => self.peer_bye(cx, tx, &request),
             Method::Invite | Method::Update => self.peer_offer(cx, tx, request),
-            Method::Prack => self.prack(cx, tx, &request),
-            Method::Options => respond(cx, tx, &request, 200, ""),
+            Method::Prack => self.prack(cx, tx, request),
+            Method::Options => self.respond_with_allow(cx, tx, &request, 200),
             Method::Info if self.policy.info => {
                 respond(cx, tx, &request, 200, "");
                 cx.events.push(LegEvent::Info(Box::new(request)));
@@ -222,8 +218,14 @@ impl Leg {
                 respond(cx, tx, &request, 200, "");
                 cx.events.push(LegEvent::Message(Box::new(request)));
             }
-            _ => respond(cx, tx, &request, 405, ""),
+            _ => self.respond_with_allow(cx, tx, &request, 405),
         }
+    }
+
+    fn respond_with_allow(&self, cx: &mut Cx<'_>, tx: ServerId, request: &Request, code: u16) {
+        let mut response = reply::to(request, code, None);
+        response.headers.push(HeaderName::Allow, check::allow(self.policy.methods()));
+        cx.transactions.respond(tx, &response, cx.now.mono);
     }
 
     /// An ACK of a 2xx.
@@ -232,7 +234,7 @@ impl Leg {
         let Some(unacked) = self.unacked.take_if(|unacked| unacked.cseq == number) else {
             return;
         };
-        let answer = (unacked.wants_answer && !ack.body.is_empty()).then(|| ack.body.clone());
+        let answer = ack.body_of("application/sdp").filter(|_| unacked.wants_answer);
         if self.bye_wanted {
             return self.send_bye(cx);
         }
@@ -246,6 +248,9 @@ impl Leg {
                 self.invite_response(cx, tx, response);
             }
             State::Leaving { bye } if bye == tx && response.code() >= 200 => {
+                if self.challenged(response) {
+                    return self.send_bye(cx);
+                }
                 self.end(cx, Ended::OurBye);
             }
             _ if self.refresh == Some(tx) => self.refresh_response(cx, response),
@@ -275,6 +280,7 @@ impl Leg {
     /// final response yet.
     pub fn hang_up(&mut self, cx: &mut Cx<'_>, code: u16) {
         match self.state {
+            State::New => self.end(cx, Ended::OurBye),
             State::Incoming { .. } => self.reject(cx, code, &[]),
             State::Calling { .. } => self.cancel(cx),
             State::Confirmed if self.unacked.is_some() => self.bye_wanted = true,
@@ -286,11 +292,12 @@ impl Leg {
     /// The next deadline of this dialog.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
-        let up = matches!(self.state, State::Confirmed) && self.refresh.is_none();
+        let up = matches!(self.state, State::Confirmed);
+        let refreshing = self.refresh.is_some();
         [
             self.reliable.as_ref().and_then(Reliable::deadline),
             self.unacked.as_ref().map(Unacked::deadline),
-            self.timer.as_ref().filter(|_| up).map(SessionTimer::deadline),
+            self.timer.as_ref().filter(|_| up).map(|timer| timer.deadline(refreshing)),
         ]
         .into_iter()
         .flatten()
@@ -309,10 +316,11 @@ impl Leg {
             }
             Some(Due::Nothing) | None => {}
         }
-        if !matches!(self.state, State::Confirmed) || self.refresh.is_some() {
+        if !matches!(self.state, State::Confirmed) {
             return;
         }
-        match self.timer.map(|timer| timer.timeout(cx.now.mono)) {
+        let refreshing = self.refresh.is_some();
+        match self.timer.map(|timer| timer.timeout(cx.now.mono, refreshing)) {
             Some(TimerDue::Refresh) => self.send_refresh(cx),
             Some(TimerDue::Expired) => self.leave(cx, Ended::SessionExpired),
             Some(TimerDue::Nothing) | None => {}
@@ -329,9 +337,24 @@ impl Leg {
 
     pub(super) fn send_bye(&mut self, cx: &mut Cx<'_>) {
         self.unacked = None;
-        let bye = self.dialog.request(Method::Bye, cx.tokens);
+        self.drop_refresh(cx);
+        let mut bye = self.dialog.request(Method::Bye, cx.tokens);
+        self.sign(&mut bye, cx);
         let bye = cx.transactions.request(bye, self.dialog.target(), cx.now.mono);
         self.state = State::Leaving { bye };
+    }
+
+    /// A connection is gone. A dialog that stuck to it goes on over a new one to its next hop; one
+    /// that names no hop is lost.
+    pub fn connection_lost(&mut self, cx: &mut Cx<'_>, connection: u64) {
+        if self.dialog.flow.connection != Some(connection) {
+            return;
+        }
+        self.dialog.flow.connection = None;
+        if matches!(self.state, State::Confirmed) && !self.dialog.has_hop() {
+            self.drop_refresh(cx);
+            self.end(cx, Ended::Lost);
+        }
     }
 
     /// Ends the dialog at once, whatever it waits for: its call is gone.
@@ -348,6 +371,7 @@ impl Leg {
             self.state = State::Ended;
             cx.events.push(LegEvent::Ended(why));
         }
+        self.drop_refresh(cx);
         self.reliable = None;
         self.unacked = None;
     }
@@ -366,16 +390,9 @@ impl Leg {
     }
 }
 
-fn is_ok_to_invite(response: &Response) -> bool {
-    (200..300).contains(&response.code()) && response.cseq().is_some_and(|cseq| cseq.method == Method::Invite)
-}
-
 /// Answers a request inside the dialog.
 pub(super) fn respond(cx: &mut Cx<'_>, tx: ServerId, request: &Request, code: u16, phrase: &str) {
     let mut response = reply::to(request, code, None);
     response.reason = phrase.to_owned();
-    if matches!(code, 405) || request.method == Method::Options {
-        response.headers.push(HeaderName::Allow, check::allow(METHODS));
-    }
     cx.transactions.respond(tx, &response, cx.now.mono);
 }

@@ -28,6 +28,8 @@ pub(super) struct Reliable {
     waiting: VecDeque<Response>,
     /// The INVITE has its final response: nothing is sent again, a PRACK under way is still taken.
     stopped: bool,
+    /// A session description of ours was acknowledged.
+    answered: bool,
 }
 
 /// Most provisional responses that wait behind one without its PRACK; later ones are dropped.
@@ -44,7 +46,14 @@ pub(super) enum Due {
 impl Reliable {
     /// `first` is the first RSeq, 1 to 2^31 - 1.
     pub(super) const fn new(first: u32, invite_cseq: u32) -> Self {
-        Self { next_rseq: first, invite_cseq, pending: None, waiting: VecDeque::new(), stopped: false }
+        Self {
+            next_rseq: first,
+            invite_cseq,
+            pending: None,
+            waiting: VecDeque::new(),
+            stopped: false,
+            answered: false,
+        }
     }
 
     /// Prepares a response; `None` where it must wait for the PRACK of the one before.
@@ -83,10 +92,15 @@ impl Reliable {
             .pending
             .as_ref()
             .is_some_and(|p| p.rseq == rack.rseq && rack.cseq.number == self.invite_cseq);
-        if matches {
-            self.pending = None;
+        if let Some(acknowledged) = self.pending.take_if(|_| matches) {
+            self.answered |= acknowledged.has_offer_or_answer;
         }
         matches
+    }
+
+    /// Whether the peer has acknowledged a session description of ours.
+    pub(super) const fn has_answered(&self) -> bool {
+        self.answered
     }
 
     /// The response that may go out now that the one before is acknowledged.

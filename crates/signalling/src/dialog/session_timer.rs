@@ -47,11 +47,8 @@ impl SessionTimer {
             // not understand 422 (RFC 4028 §9).
             return if supported { Err(MIN_SE) } else { Ok(Some(Self::new(MIN_SE, true, now))) };
         }
-        let ours = match wanted.refresher {
-            Some(Refresher::Uas) => true,
-            Some(Refresher::Uac) => false,
-            None => !supported,
-        };
+        // A peer without the extension cannot refresh, whatever a proxy wrote for it.
+        let ours = !supported || wanted.refresher == Some(Refresher::Uas);
         Ok(Some(Self::new(wanted.seconds, ours, now)))
     }
 
@@ -79,19 +76,20 @@ impl SessionTimer {
         self.raised = false;
     }
 
-    pub(super) fn deadline(&self) -> Mono {
+    /// The next deadline; while a refresh is under way only the end.
+    pub(super) fn deadline(&self, refreshing: bool) -> Mono {
         let end = self.started + self.grace();
-        if !self.ours {
+        if !self.ours || refreshing {
             return end;
         }
         let half = self.started + Duration::from_secs(u64::from(self.interval) / 2);
         self.retry.unwrap_or(half).min(end)
     }
 
-    pub(super) fn timeout(&self, now: Mono) -> Due {
+    pub(super) fn timeout(&self, now: Mono, refreshing: bool) -> Due {
         if self.started + self.grace() <= now {
             Due::Expired
-        } else if self.ours && self.deadline() <= now {
+        } else if self.deadline(refreshing) <= now {
             Due::Refresh
         } else {
             Due::Nothing

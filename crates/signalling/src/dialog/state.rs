@@ -1,8 +1,7 @@
 //! Dialog state (RFC 3261 §12.1, §12.2): what every request inside the dialog is built from.
 
 use trunkline_sip::{
-    Flow, HeaderName, Hop, Method, NameAddr, Request, Response, Target, Transport, Uri, headers,
-    parse_host_port,
+    Flow, HeaderName, Hop, Method, NameAddr, Request, Response, Scheme, Target, Transport, Uri, headers,
 };
 
 use crate::Tokens;
@@ -59,6 +58,12 @@ pub struct Dialog {
     pub flow: Flow,
     /// Our name on it.
     pub address: LocalAddress,
+    /// The name that the peer's certificate holds, where the next hop is written as an address.
+    pub peer_name: Option<String>,
+    /// The offer of our INVITE was answered in this dialog before the final response.
+    pub(super) answered_early: bool,
+    /// The peer asked for TLS all the way, so our Contact says `sips` (RFC 3261 §12.1.1).
+    sips: bool,
 }
 
 impl Dialog {
@@ -68,7 +73,11 @@ impl Dialog {
         let value = |name| request.headers.text(&name).unwrap_or_default().into_owned();
         let from = request.from();
         let routes = headers::addresses(&request.headers, &HeaderName::RecordRoute);
-        let target = request.contact().or_else(|| from.clone()).map(|c| c.uri.to_string());
+        let target = request.contact().or(from).map(|c| c.uri.to_string());
+        let top = headers::addresses(&request.headers, &HeaderName::RecordRoute).next();
+        let is_sips = |uri: &Uri| *uri.scheme() == Scheme::Sips;
+        let hop = top.as_ref().or_else(|| request.contact());
+        let sips = request.uri().is_ok_and(|uri| is_sips(&uri)) || hop.is_some_and(|hop| is_sips(&hop.uri));
         Self {
             call_id: value(HeaderName::CallId),
             local_tag: tag,
@@ -81,6 +90,9 @@ impl Dialog {
             remote_target: target.unwrap_or_default(),
             flow,
             address,
+            peer_name: None,
+            answered_early: false,
+            sips,
         }
     }
 
@@ -107,7 +119,25 @@ impl Dialog {
             remote_target: request_uri,
             flow,
             address,
+            peer_name: None,
+            answered_early: false,
+            sips: false,
         }
+    }
+
+    /// Where a dialog that we open begins, known only now.
+    pub fn begin_at(&mut self, flow: Flow, address: LocalAddress, from: String) {
+        (self.flow, self.address, self.local) = (flow, address, from);
+    }
+
+    /// Another Request-URI for the INVITE: that of the next place, or one that a redirection names.
+    pub fn aim_at(&mut self, request_uri: String) {
+        self.remote_target = request_uri;
+    }
+
+    /// Goes on counting requests from another dialog of the same INVITE.
+    pub const fn count_from(&mut self, other: &Self) {
+        self.local_cseq = other.local_cseq;
     }
 
     /// Takes tag, route set (reversed, RFC 3261 §12.1.2) and target from a response that makes the
@@ -124,10 +154,25 @@ impl Dialog {
     }
 
     /// Target refresh by a re-INVITE, an UPDATE or their answers (RFC 3261 §12.2).
-    pub fn refresh_target(&mut self, contact: Option<NameAddr>) {
-        if let Some(contact) = contact {
-            self.remote_target = contact.uri.to_string();
+    pub fn refresh_target(&mut self, contact: Option<&NameAddr>) {
+        let Some(contact) = contact else { return };
+        let place = |uri: &Uri| (uri.host().cloned(), uri.port().unwrap_or(5060));
+        let before = Uri::parse(&self.remote_target).map(|uri| place(&uri)).ok();
+        let now = place(&contact.uri);
+        // On the host that we talk to, another port than before is meant; an unchanged one may be what
+        // stands behind a NAT, whose own port the flow has.
+        let is_here = matches!(&now.0, Some(trunkline_sip::Host::IpAddr(ip)) if *ip == self.flow.remote.ip());
+        let direct = self.flow.transport == Transport::Udp && self.route_set.is_empty();
+        if direct && is_here && before.is_some_and(|before| before != now) {
+            self.flow.remote.set_port(now.1);
         }
+        self.remote_target = contact.uri.to_string();
+    }
+
+    /// The peer has sent a request by that flow: over a new connection, or from behind a NAT that has
+    /// another port for it now. Ours go back the same way.
+    pub const fn follow(&mut self, flow: Flow) {
+        self.flow = flow;
     }
 
     /// Whether a request's CSeq is in order; the number is taken over (RFC 3261 §12.2.2).
@@ -142,9 +187,9 @@ impl Dialog {
     /// Whether the tags of a request are those of this dialog.
     #[must_use]
     pub fn owns(&self, request: &Request) -> bool {
-        let tag = |party: Option<NameAddr>| party.and_then(|p| p.tag().map(str::to_owned));
-        tag(request.from()).unwrap_or_default() == self.remote_tag
-            && tag(request.to()).is_some_and(|tag| tag == self.local_tag)
+        let of = |party: Option<&NameAddr>, tag: &str| party.and_then(NameAddr::tag) == Some(tag);
+        let from = request.from().and_then(NameAddr::tag).unwrap_or_default();
+        from == self.remote_tag && of(request.to(), &self.local_tag)
     }
 
     /// A new request inside the dialog, with the next CSeq.
@@ -173,9 +218,15 @@ impl Dialog {
         headers.push(HeaderName::CSeq, format!("{number} {}", request.method));
         let makes_target = matches!(request.method, Method::Invite | Method::Update);
         if makes_target {
-            request.headers.push(HeaderName::Contact, self.address.contact());
+            request.headers.push(HeaderName::Contact, self.contact());
         }
         request
+    }
+
+    /// Our Contact value.
+    #[must_use]
+    pub fn contact(&self) -> String {
+        if self.sips { format!("<sips:{}>", self.address.sent_by) } else { self.address.contact() }
     }
 
     /// Request-URI and Route values; a strict router in front swaps the two (RFC 3261 §12.2.1.1).
@@ -196,19 +247,33 @@ impl Dialog {
         }
     }
 
+    /// The hop that the route set, or without one the remote target, names.
+    fn next_hop(&self) -> Option<Hop> {
+        let next = self.route_set.first().and_then(|route| NameAddr::parse(route).ok()).map(|r| r.uri);
+        Hop::of(&next.or_else(|| Uri::parse(&self.remote_target).ok())?)
+    }
+
+    /// Whether the peer can be reached without the connection that the dialog came on.
+    #[must_use]
+    pub fn has_hop(&self) -> bool {
+        self.next_hop().is_some()
+    }
+
     /// Where requests inside the dialog go: the flow it came on, with the next hop as fallback once
     /// a connection is gone. Over UDP, a next hop at another public address than the flow's is
     /// believed; a private or a named one is reached through the flow (NAT, and names that resolve
     /// to where we already are).
     #[must_use]
     pub fn target(&self) -> Target {
-        let next = self.route_set.first().and_then(|route| NameAddr::parse(route).ok()).map(|r| r.uri);
-        let next = next.or_else(|| Uri::parse(&self.remote_target).ok());
-        let hop = next.as_ref().and_then(hop_of);
+        let hop = self.next_hop();
         if self.flow.transport != Transport::Udp {
             // Never by a lesser transport than the dialog has.
-            let fallback = hop.map(|hop| Hop { transport: Some(self.flow.transport), ..hop });
-            return Target::Flow { flow: self.flow, fallback };
+            let transport = Some(self.flow.transport);
+            let hop = hop.map(|hop| Hop { transport, ..hop }.known_as(self.peer_name.as_deref()));
+            return match (self.flow.connection, hop) {
+                (None, Some(hop)) => Target::Hop(hop),
+                (_, fallback) => Target::Flow { flow: self.flow, fallback },
+            };
         }
         let mut flow = self.flow;
         if let Some(Hop { host: trunkline_sip::Host::IpAddr(ip), port, .. }) = &hop {
@@ -221,16 +286,6 @@ impl Dialog {
         }
         Target::Flow { flow, fallback: None }
     }
-}
-
-/// The hop that a URI names.
-fn hop_of(uri: &Uri) -> Option<Hop> {
-    let host = match uri.param("maddr") {
-        Some(maddr) => parse_host_port(&maddr)?.host,
-        None => uri.host()?.clone(),
-    };
-    let transport = uri.param("transport").and_then(|name| name.parse().ok());
-    Some(Hop { host, port: uri.port(), transport })
 }
 
 /// Whether an address can be reached over the internet, as far as its form tells.

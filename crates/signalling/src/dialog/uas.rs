@@ -3,42 +3,56 @@
 use bytes::Bytes;
 use trunkline_sip::{HeaderName, Request, Response, check, headers::RAck, reply};
 
-use super::leg::{Cx, Ended, InDialogPolicy, Leg, LegEvent, METHODS, State, respond};
+use super::leg::{Cx, Ended, Leg, LegEvent, OfferIn, State, respond};
+use super::offers::PendingOffer;
+use super::policy::{InDialogPolicy, takes_updates};
 use super::reliable::{Due, Reliable};
 use super::session_timer::SessionTimer;
 use super::state::{Dialog, LocalAddress};
 use super::unacked::Unacked;
 use crate::ServerId;
 
+/// What a leg is told of the peer and of ourselves.
+#[derive(Debug, Clone)]
+pub struct LegTerms {
+    /// How we name ourselves towards the peer.
+    pub address: LocalAddress,
+    /// Which requests of the peer are taken.
+    pub policy: InDialogPolicy,
+    /// The name that the peer's certificate holds, for a connection that we open to it anew.
+    pub peer_name: Option<String>,
+}
+
 impl Leg {
     /// A leg for an INVITE that opened a transaction.
     #[must_use]
-    pub fn incoming(
-        cx: &mut Cx<'_>,
-        tx: ServerId,
-        invite: Request,
-        address: LocalAddress,
-        policy: InDialogPolicy,
-    ) -> Option<Self> {
+    pub fn incoming(cx: &mut Cx<'_>, tx: ServerId, invite: Request, terms: LegTerms) -> Option<Self> {
         let (_, flow) = cx.transactions.path(tx)?;
-        let dialog = Dialog::of_request(&invite, flow, address, cx.tokens.token());
+        let mut dialog = Dialog::of_request(&invite, flow, terms.address, cx.tokens.token());
+        dialog.peer_name = terms.peer_name;
         let requires = |tag| invite.headers.lists(&HeaderName::Require, tag);
         let cseq = invite.cseq().map_or(1, |cseq| cseq.number);
         let reliable = requires("100rel").then(|| {
             let first = u32::try_from(cx.tokens.number() >> 33).unwrap_or(1).max(1);
             Reliable::new(first, cseq)
         });
-        let mut leg = Self::with(dialog, State::Incoming { tx, invite: Box::new(invite) }, policy);
+        let mut leg = Self::with(dialog, State::Incoming { tx, invite: Box::new(invite) }, terms.policy);
         leg.reliable = reliable;
         let State::Incoming { invite, .. } = &leg.state else {
             return None;
         };
-        leg.peer_updates = invite.headers.lists(&HeaderName::Allow, "UPDATE");
+        leg.peer_updates = takes_updates(&invite.headers);
         match SessionTimer::of_request(&invite.headers, cx.now.mono) {
             Ok(timer) => leg.timer = timer,
             Err(min_se) => leg.reject(cx, 422, &[(HeaderName::MinSe, min_se.to_string())]),
         }
         Some(leg)
+    }
+
+    /// Whether the peer asked for reliable provisional responses (RFC 3262).
+    #[must_use]
+    pub const fn rings_reliably(&self) -> bool {
+        self.reliable.is_some()
     }
 
     /// The INVITE, while it has no final response.
@@ -73,6 +87,10 @@ impl Leg {
     pub fn answer(&mut self, cx: &mut Cx<'_>, sdp: &str) {
         if self.reliable.as_ref().is_some_and(Reliable::holds_final) {
             self.held_answer = Some(sdp.to_owned());
+            return;
+        }
+        // One that was cancelled meanwhile stays over.
+        if self.invite().is_none() {
             return;
         }
         let State::Incoming { tx, invite } = std::mem::replace(&mut self.state, State::Confirmed) else {
@@ -117,15 +135,37 @@ impl Leg {
     }
 
     /// PRACK (RFC 3262 §3).
-    pub(super) fn prack(&mut self, cx: &mut Cx<'_>, tx: ServerId, request: &Request) {
+    pub(super) fn prack(&mut self, cx: &mut Cx<'_>, tx: ServerId, request: Request) {
         let rack = request.headers.text(&HeaderName::RAck).and_then(|text| RAck::parse(&text));
         let Some(reliable) = &mut self.reliable else {
-            return respond(cx, tx, request, 481, "");
+            return respond(cx, tx, &request, 481, "");
         };
         if !rack.is_some_and(|rack| reliable.acknowledge(&rack)) {
-            return respond(cx, tx, request, 481, "");
+            return respond(cx, tx, &request, 481, "");
         }
-        respond(cx, tx, request, 200, "");
+        match request.body_of("application/sdp") {
+            // The INVITE's offer is answered already, so this is one more (RFC 3262 §5).
+            Some(body) if !self.local_sdp.is_empty() && self.offer.is_none() => {
+                self.offer = Some(PendingOffer::new(tx, request, self.timer));
+                cx.events.push(LegEvent::Offer(OfferIn::Given(body)));
+            }
+            // An offer while another waits for its answer.
+            Some(_) => {
+                respond(cx, tx, &request, 488, "");
+                self.after_prack(cx);
+            }
+            None => {
+                respond(cx, tx, &request, 200, "");
+                self.after_prack(cx);
+            }
+        }
+    }
+
+    /// What waited for a PRACK: the next provisional response, and the answer.
+    pub(super) fn after_prack(&mut self, cx: &mut Cx<'_>) {
+        let Some(reliable) = &mut self.reliable else {
+            return;
+        };
         if let Some(next) = reliable.next_waiting()
             && let State::Incoming { tx, .. } = self.state
         {
@@ -173,15 +213,15 @@ impl Leg {
         let cseq = invite.cseq().map_or(1, |cseq| cseq.number);
         let (timers, now) = (*cx.transactions.timers(), cx.now.mono);
         cx.transactions.respond(tx, response, now);
-        let wants_answer = !invite.has_body_of("application/sdp");
+        let wants_answer = invite.body_of("application/sdp").is_none();
         let bytes = response.to_bytes();
         self.unacked = Some(Unacked::new(cseq, wants_answer, bytes, target, &timers, now));
     }
 
     /// The fields that a response which makes or refreshes a dialog carries.
     pub(super) fn put_dialog_fields(&self, response: &mut Response) {
-        response.headers.push(HeaderName::Contact, self.dialog.address.contact());
-        response.headers.push(HeaderName::Allow, check::allow(METHODS));
+        response.headers.push(HeaderName::Contact, self.dialog.contact());
+        response.headers.push(HeaderName::Allow, check::allow(self.policy.methods()));
         response.headers.push(HeaderName::Supported, "100rel, timer");
     }
 }

@@ -1,7 +1,7 @@
 //! Messages from the wire: which transaction they belong to, and what opens a new one
 //! (RFC 3261 §17.1.3, §17.2.3, §8.2.2.2, §9.2).
 
-use trunkline_sip::{Flow, Method, Request, Response, reply};
+use trunkline_sip::{Flow, Message, Method, Request, Response, check, read, reply};
 
 use super::invite_server::InviteServer;
 use super::layer::{ClientMachine, Server, ServerMachine, Transactions};
@@ -9,11 +9,12 @@ use super::non_invite_server::NonInviteServer;
 use super::paths::{acknowledge, response_target};
 use super::{Inbound, ServerId, key};
 use crate::time::Mono;
+use crate::tokens::Fingerprint;
 
 impl Transactions {
     pub(super) fn receive_request(&mut self, request: Request, flow: Flow, now: Mono) {
         let asks = if request.method == Method::Ack { &Method::Invite } else { &request.method };
-        let Some(key) = key::server(&request, asks) else {
+        let Some(key) = key::server(self.hash, &request, asks) else {
             return;
         };
         if let Some(id) = self.server_keys.get(&key).copied() {
@@ -48,8 +49,8 @@ impl Transactions {
         self.run_server(id, before, actions);
     }
 
-    fn open(&mut self, request: Request, flow: Flow, key: String, now: Mono) {
-        let merged = key::merged(&request);
+    fn open(&mut self, request: Request, flow: Flow, key: Fingerprint, now: Mono) {
+        let merged = key::merged(self.hash, &request);
         let is_merged = merged.as_ref().is_some_and(|m| self.merged_keys.contains_key(m));
         let merged = merged.filter(|_| !is_merged);
         let id = self.insert_server(&request, flow, key, merged);
@@ -61,12 +62,13 @@ impl Transactions {
     }
 
     /// CANCEL is answered here: 200 where its INVITE is known, 481 where not (RFC 3261 §9.2).
-    fn cancel(&mut self, request: Request, flow: Flow, key: String, now: Mono) {
-        let invite =
-            key::server(&request, &Method::Invite).and_then(|key| self.server_keys.get(&key).copied());
+    fn cancel(&mut self, request: Request, flow: Flow, key: Fingerprint, now: Mono) {
+        let invite = key::server(self.hash, &request, &Method::Invite)
+            .and_then(|key| self.server_keys.get(&key).copied());
         let id = self.insert_server(&request, flow, key, None);
         let code = if invite.is_some() { 200 } else { 481 };
-        self.respond(id, &reply::to(&request, code, Some("cancel")), now);
+        let tag = invite.and_then(|invite| self.tag_of_invite(invite));
+        self.respond(id, &reply::to(&request, code, Some(tag.as_deref().unwrap_or("cancel"))), now);
         let open = invite.filter(|invite| {
             self.servers.get(invite).is_some_and(|server| match &server.machine {
                 ServerMachine::Invite(machine) => !machine.is_final(),
@@ -78,12 +80,21 @@ impl Transactions {
         }
     }
 
+    /// The tag that the INVITE was answered with, where it was.
+    fn tag_of_invite(&self, id: u64) -> Option<String> {
+        let ServerMachine::Invite(machine) = &self.servers.get(&id)?.machine else { return None };
+        match read::datagram(machine.last()?) {
+            Ok(Message::Response(response)) => response.to()?.tag().map(str::to_owned),
+            Ok(Message::Request(_)) | Err(_) => None,
+        }
+    }
+
     fn insert_server(
         &mut self,
         request: &Request,
         flow: Flow,
-        key: String,
-        merged: Option<String>,
+        key: Fingerprint,
+        merged: Option<Fingerprint>,
     ) -> ServerId {
         let id = self.next_serial();
         let reliable = flow.is_reliable();
@@ -91,17 +102,22 @@ impl Transactions {
             Method::Invite => ServerMachine::Invite(InviteServer::new(reliable)),
             _ => ServerMachine::NonInvite(NonInviteServer::new(reliable)),
         };
-        self.server_keys.insert(key.clone(), id);
-        if let Some(merged) = &merged {
-            self.merged_keys.insert(merged.clone(), id);
+        self.server_keys.insert(key, id);
+        if let Some(merged) = merged {
+            self.merged_keys.insert(merged, id);
         }
         let target = response_target(request, flow);
         self.servers.insert(id, Server { machine, key, merged, flow, target });
         ServerId(id)
     }
 
+    /// A response that is malformed, or that answers another request than its branch says, is dropped.
     pub(super) fn receive_response(&mut self, response: Response, flow: Flow, now: Mono) {
-        let known = key::of_response(&response).and_then(|key| self.client_keys.get(&key).copied());
+        if check::response(&response).is_err() {
+            return;
+        }
+        let known =
+            key::of_response(self.hash, &response).and_then(|key| self.client_keys.get(&key).copied());
         let Some((id, client)) = known.and_then(|id| Some((id, self.clients.get_mut(&id)?))) else {
             let invite = response.cseq().is_some_and(|cseq| cseq.method == Method::Invite);
             if invite && (200..300).contains(&response.code()) {
@@ -109,6 +125,9 @@ impl Transactions {
             }
             return;
         };
+        if client.request.call_id() != response.call_id() {
+            return;
+        }
         let mut actions = Vec::new();
         let code = response.code();
         let before = client.machine.deadline();

@@ -5,6 +5,8 @@
 //! INVITE ─▶ Calling ── 1xx ─▶ Proceeding ── 3xx-6xx: ACK ─▶ Completed ── D ──▶ gone
 //!              └── 2xx ─▶ Accepted ◀── 2xx ──┘  (every 2xx passes up) ── M ──▶ gone
 //! ```
+//! A callee may ring for as long as it likes: Proceeding has no timer of its own. Once the user gives
+//! up it is waited for 64×T1 more (§9.1).
 
 use std::time::Duration;
 
@@ -17,16 +19,14 @@ use crate::time::{Mono, Timers};
 enum State {
     /// Timers A (on unreliable transports) and B run.
     Calling { resend: Option<(Mono, Duration)>, until: Mono },
-    /// A provisional response came; ended after [`PROCEEDING`], by when a proxy's timer C would have.
-    Proceeding { until: Mono },
+    /// A provisional response came; the deadline is there once the user has given up.
+    Proceeding { until: Option<Mono> },
     /// Timer D runs; the ACK answers every further copy of the response.
     Completed { ack: Bytes, until: Mono },
     /// Timer M runs.
     Accepted { until: Mono },
 }
 
-/// Longer than the 3 minutes of a proxy's timer C (RFC 3261 §16.6).
-const PROCEEDING: Duration = Duration::from_secs(200);
 /// Timer D on unreliable transports: at least 32 s (RFC 3261 Table 4).
 const TIMER_D: Duration = Duration::from_secs(32);
 
@@ -35,9 +35,15 @@ pub(super) struct InviteClient {
     state: State,
     request: Bytes,
     reliable: bool,
+    /// The user waits for no answer any more.
+    given_up: bool,
 }
 
 impl InviteClient {
+    pub(super) const fn awaits_answer(&self) -> bool {
+        matches!(self.state, State::Calling { .. } | State::Proceeding { .. })
+    }
+
     pub(super) fn start(
         request: Bytes,
         reliable: bool,
@@ -48,7 +54,16 @@ impl InviteClient {
         out.push(Action::Send(request.clone()));
         let resend = (!reliable).then(|| (now + timers.t1, timers.t1));
         let until = now + timers.transaction_timeout();
-        Self { state: State::Calling { resend, until }, request, reliable }
+        Self { state: State::Calling { resend, until }, request, reliable, given_up: false }
+    }
+
+    /// The user cancels, or is gone: a final response is waited for 64×T1 from now, or from the first
+    /// provisional one, behind which the CANCEL goes (RFC 3261 §9.1).
+    pub(super) fn give_up(&mut self, timers: &Timers, now: Mono) {
+        self.given_up = true;
+        if let State::Proceeding { until } = &mut self.state {
+            until.get_or_insert(now + timers.transaction_timeout());
+        }
     }
 
     /// A response came; `ack` is the ACK that a final one other than 2xx is answered with.
@@ -61,10 +76,12 @@ impl InviteClient {
         out: &mut Vec<Action>,
     ) {
         match (&self.state, code) {
-            (State::Calling { .. } | State::Proceeding { .. }, 100..=199) => {
-                self.state = State::Proceeding { until: now + PROCEEDING };
+            (State::Calling { .. }, 100..=199) => {
+                let until = self.given_up.then(|| now + timers.transaction_timeout());
+                self.state = State::Proceeding { until };
                 out.push(Action::Pass);
             }
+            (State::Proceeding { .. }, 100..=199) => out.push(Action::Pass),
             (State::Calling { .. } | State::Proceeding { .. }, 200..=299) => {
                 self.state = State::Accepted { until: now + timers.transaction_timeout() };
                 out.push(Action::Pass);
@@ -86,15 +103,14 @@ impl InviteClient {
     pub(super) fn deadline(&self) -> Option<Mono> {
         match &self.state {
             State::Calling { resend, until } => Some(resend.map_or(*until, |(at, _)| at.min(*until))),
-            State::Proceeding { until } | State::Completed { until, .. } | State::Accepted { until } => {
-                Some(*until)
-            }
+            State::Proceeding { until } => *until,
+            State::Completed { until, .. } | State::Accepted { until } => Some(*until),
         }
     }
 
     pub(super) fn timeout(&mut self, now: Mono, out: &mut Vec<Action>) {
         match &mut self.state {
-            State::Calling { until, .. } | State::Proceeding { until } if *until <= now => {
+            State::Calling { until, .. } | State::Proceeding { until: Some(until) } if *until <= now => {
                 out.extend([Action::TimedOut, Action::Terminate]);
             }
             State::Calling { resend: Some((at, interval)), .. } if *at <= now => {

@@ -44,6 +44,15 @@ impl InviteServer {
         !matches!(self.state, State::Proceeding { .. })
     }
 
+    /// The response that a retransmitted INVITE would be answered with.
+    pub(super) const fn last(&self) -> Option<&Bytes> {
+        match &self.state {
+            State::Proceeding { last } => last.as_ref(),
+            State::Completed { last, .. } => Some(last),
+            State::Accepted { .. } | State::Confirmed { .. } => None,
+        }
+    }
+
     /// The user answers. Responses after a final one are ignored.
     pub(super) fn respond(
         &mut self,

@@ -12,7 +12,7 @@ use super::non_invite_server::NonInviteServer;
 use super::paths::{response_target, target_is_reliable};
 use super::{Action, ClientId, Inbound, ServerId, key};
 use crate::time::{Mono, Timers};
-use crate::tokens::KeyedHash;
+use crate::tokens::{Fingerprint, KeyedHash};
 
 #[derive(Debug)]
 pub(super) enum ServerMachine {
@@ -23,8 +23,8 @@ pub(super) enum ServerMachine {
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) machine: ServerMachine,
-    pub(super) key: String,
-    pub(super) merged: Option<String>,
+    pub(super) key: Fingerprint,
+    pub(super) merged: Option<Fingerprint>,
     pub(super) flow: Flow,
     pub(super) target: Target,
 }
@@ -38,13 +38,13 @@ pub(super) enum ClientMachine {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) machine: ClientMachine,
-    pub(super) key: String,
+    pub(super) key: Option<Fingerprint>,
     pub(super) request: Request,
     pub(super) target: Target,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Owner {
+pub(super) enum Owner {
     Server(u64),
     Client(u64),
 }
@@ -53,15 +53,16 @@ enum Owner {
 #[derive(Debug)]
 pub struct Transactions {
     pub(super) timers: Timers,
+    pub(super) hash: KeyedHash,
     serial: u64,
     pub(super) servers: BTreeMap<u64, Server>,
     pub(super) clients: BTreeMap<u64, Client>,
-    pub(super) server_keys: HashMap<String, u64, KeyedHash>,
-    pub(super) merged_keys: HashMap<String, u64, KeyedHash>,
-    pub(super) client_keys: HashMap<String, u64, KeyedHash>,
+    pub(super) server_keys: HashMap<Fingerprint, u64, KeyedHash>,
+    pub(super) merged_keys: HashMap<Fingerprint, u64, KeyedHash>,
+    pub(super) client_keys: HashMap<Fingerprint, u64, KeyedHash>,
     /// One entry a transaction that has a deadline, as that transaction last told it.
     deadlines: BTreeSet<(Mono, Owner)>,
-    transmits: VecDeque<Transmit>,
+    pub(super) transmits: VecDeque<Transmit>,
     pub(super) inbound: VecDeque<Inbound>,
 }
 
@@ -71,6 +72,7 @@ impl Transactions {
     pub fn new(timers: Timers, hasher: KeyedHash) -> Self {
         Self {
             timers,
+            hash: hasher,
             serial: 0,
             servers: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -123,8 +125,10 @@ impl Transactions {
             Method::Invite => ClientMachine::Invite(InviteClient::start(bytes, reliable, timers, now, out)),
             _ => ClientMachine::NonInvite(NonInviteClient::start(bytes, reliable, timers, now, out)),
         };
-        let key = key::client(&request).unwrap_or_default();
-        self.client_keys.insert(key.clone(), id);
+        let key = key::client(self.hash, &request);
+        if let Some(key) = key {
+            self.client_keys.insert(key, id);
+        }
         self.clients.insert(id, Client { machine, key, request, target });
         self.run_client(id, None, actions, None);
         ClientId(id)
@@ -145,13 +149,14 @@ impl Transactions {
     /// Whether a request belongs to a transaction that exists.
     #[must_use]
     pub fn knows(&self, request: &Request) -> bool {
-        key::server(request, &request.method).is_some_and(|key| self.server_keys.contains_key(&key))
+        key::server(self.hash, request, &request.method)
+            .is_some_and(|key| self.server_keys.contains_key(&key))
     }
 
     /// Whether the INVITE that a CANCEL names is known.
     #[must_use]
     pub fn knows_invite_of(&self, cancel: &Request) -> bool {
-        key::server(cancel, &Method::Invite).is_some_and(|key| self.server_keys.contains_key(&key))
+        key::server(self.hash, cancel, &Method::Invite).is_some_and(|key| self.server_keys.contains_key(&key))
     }
 
     /// Where the responses of a server transaction go, and the flow its request came by.
@@ -160,21 +165,19 @@ impl Transactions {
         self.servers.get(&id.0).map(|server| (&server.target, server.flow))
     }
 
+    /// The name that the peer's certificate holds: for the answers of a server transaction whose
+    /// connection breaks.
+    pub fn name_peer(&mut self, id: ServerId, name: &str) {
+        let server = self.servers.get_mut(&id.0);
+        if let Some(Target::Flow { fallback: Some(hop), .. }) = server.map(|server| &mut server.target) {
+            *hop = hop.clone().known_as(Some(name));
+        }
+    }
+
     /// The request and the target of a client transaction, to build its CANCEL from.
     #[must_use]
     pub fn client(&self, id: ClientId) -> Option<(&Request, &Target)> {
         self.clients.get(&id.0).map(|client| (&client.request, &client.target))
-    }
-
-    /// A connection is gone: client transactions that wait on it end now (RFC 3261 §17.1.4).
-    pub fn connection_lost(&mut self, connection: u64) {
-        let on_it = |target: &Target| matches!(target, Target::Flow { flow, fallback: None } if flow.connection == Some(connection));
-        let lost: Vec<u64> =
-            self.clients.iter().filter(|(_, c)| on_it(&c.target)).map(|(id, _)| *id).collect();
-        for id in lost {
-            self.inbound.push_back(Inbound::Timeout(ClientId(id)));
-            self.forget_client(id);
-        }
     }
 
     /// The next thing to send.
@@ -224,6 +227,18 @@ impl Transactions {
                 }
             }
         }
+    }
+
+    /// How many transactions there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.servers.len() + self.clients.len()
+    }
+
+    /// Whether a request of ours waits for its final response.
+    #[must_use]
+    pub fn awaits_answer(&self) -> bool {
+        self.clients.values().any(|client| client.machine.awaits_answer())
     }
 
     /// Whether no transaction is left.
@@ -284,7 +299,7 @@ impl Transactions {
         }
     }
 
-    fn reschedule(&mut self, owner: Owner, before: Option<Mono>, after: Option<Mono>) {
+    pub(super) fn reschedule(&mut self, owner: Owner, before: Option<Mono>, after: Option<Mono>) {
         if let Some(at) = before {
             self.deadlines.remove(&(at, owner));
         }
@@ -304,12 +319,14 @@ impl Transactions {
         }
     }
 
-    fn forget_client(&mut self, id: u64) {
+    pub(super) fn forget_client(&mut self, id: u64) {
         let Some(client) = self.clients.remove(&id) else {
             return;
         };
         self.reschedule(Owner::Client(id), client.machine.deadline(), None);
-        self.client_keys.remove(&client.key);
+        if let Some(key) = client.key {
+            self.client_keys.remove(&key);
+        }
     }
 
     pub(super) const fn next_serial(&mut self) -> u64 {
@@ -328,6 +345,13 @@ impl ServerMachine {
 }
 
 impl ClientMachine {
+    pub(super) const fn awaits_answer(&self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.awaits_answer(),
+            Self::NonInvite(machine) => machine.awaits_answer(),
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Mono> {
         match self {
             Self::Invite(machine) => machine.deadline(),

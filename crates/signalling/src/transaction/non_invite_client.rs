@@ -29,6 +29,10 @@ pub(super) struct NonInviteClient {
 }
 
 impl NonInviteClient {
+    pub(super) const fn awaits_answer(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
     pub(super) fn start(
         request: Bytes,
         reliable: bool,

@@ -4,6 +4,8 @@ use trunkline_sip::{Flow, HeaderName, Method, Request, Response, Target, Transpo
 
 /// Where the responses to `request` go (RFC 3261 §18.2.2, RFC 3581 §4): over a connection back on
 /// it; over UDP to where it came from, at the port of the Via unless `rport` asked for the source.
+/// `maddr` is not followed: with it one forged INVITE could aim our answers, a 200 eleven times over,
+/// at anyone.
 pub(super) fn response_target(request: &Request, flow: Flow) -> Target {
     let mut flow = flow;
     let via = request.via();
@@ -14,9 +16,10 @@ pub(super) fn response_target(request: &Request, flow: Flow) -> Target {
         return Target::Flow { flow, fallback: None };
     }
     let fallback = via.map(|via| trunkline_sip::Hop {
-        host: via.received().map_or(via.sent_by.host, trunkline_sip::Host::IpAddr),
+        host: via.received().map_or_else(|| via.sent_by.host.clone(), trunkline_sip::Host::IpAddr),
         port: via.sent_by.port,
         transport: Some(flow.transport),
+        name: None,
     });
     Target::Flow { flow, fallback }
 }
@@ -33,10 +36,10 @@ pub(super) fn target_is_reliable(target: &Target) -> bool {
 pub(super) fn acknowledge(invite: &Request, response: &Response) -> Request {
     let mut ack = Request::new(Method::Ack, invite.target.clone());
     if let Some(via) = invite.headers.first(&HeaderName::Via) {
-        ack.headers.push(HeaderName::Via, via.value.clone());
+        ack.headers.push(HeaderName::Via, via.value().clone());
     }
     for header in invite.headers.all(&HeaderName::Route) {
-        ack.headers.push(HeaderName::Route, header.value.clone());
+        ack.headers.push(HeaderName::Route, header.value().clone());
     }
     ack.headers.push(HeaderName::MaxForwards, "70");
     for (name, headers) in [
@@ -45,7 +48,7 @@ pub(super) fn acknowledge(invite: &Request, response: &Response) -> Request {
         (HeaderName::CallId, &invite.headers),
     ] {
         if let Some(header) = headers.first(&name) {
-            ack.headers.push(name, header.value.clone());
+            ack.headers.push(name, header.value().clone());
         }
     }
     let number = invite.cseq().map_or(1, |cseq| cseq.number);

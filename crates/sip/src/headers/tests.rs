@@ -94,3 +94,48 @@ fn accept_names_what_may_be_answered() {
     ));
     assert!(!MediaType::is_acceptable(&headers(&[("Accept", "text/nobodyKnowsThis")]), "application/sdp"));
 }
+
+#[test]
+fn addresses_of_routes_and_referrals() {
+    let headers = headers(&[
+        ("Route", "<sip:a.example;lr>, \"B, C\" <sip:b.example:5070>"),
+        ("Route", "<<broken>"),
+        ("Record-Route", "<sips:[2001:db8::1];lr>"),
+        ("r", "<sip:carol@example.com?Replaces=1%3Bto-tag%3D2%3Bfrom-tag%3D3>;method=INVITE"),
+        ("Referred-By", "sip:dave@example.com;cid=x"),
+    ]);
+    let read = |name| addresses(&headers, &name).collect::<Vec<_>>();
+    let routes = read(HeaderName::Route);
+    assert_eq!(routes.len(), 2, "one that is no address is left out");
+    assert!(routes[0].uri.is_loose() && !routes[1].uri.is_loose());
+    assert_eq!(routes[1].uri.port(), Some(5070));
+    assert_eq!(
+        read(HeaderName::RecordRoute)[0].uri.host(),
+        Some(&Host::IpAddr("2001:db8::1".parse().expect("address")))
+    );
+    let refer = &read(HeaderName::ReferTo)[0];
+    assert_eq!(refer.uri.user().as_deref(), Some("carol"));
+    assert_eq!(refer.uri.without_headers(), "sip:carol@example.com");
+    assert_eq!(refer.params.value("method"), Some("INVITE"));
+    assert_eq!(read(HeaderName::ReferredBy)[0].uri.user().as_deref(), Some("dave"));
+}
+
+#[test]
+fn numbers_of_seconds_and_hops() {
+    let fields = headers(&[("Expires", "3600;x=y"), ("Min-SE", " 120 "), ("Max-Forwards", "70")]);
+    let delta = |name| fields.text(&name).and_then(|text| parse_delta(&text));
+    assert_eq!((delta(HeaderName::Expires), delta(HeaderName::MinSe)), (Some(3600), Some(120)));
+    assert_eq!(max_forwards(&fields), Some(70));
+    for wrong in ["256", "-1", "", "7 0", "x"] {
+        assert_eq!(max_forwards(&headers(&[("Max-Forwards", wrong)])), None, "{wrong:?}");
+    }
+    assert_eq!(max_forwards(&headers(&[])), None);
+}
+
+#[test]
+fn allow_lists_methods_or_says_nothing() {
+    assert_eq!(allowed_methods(&headers(&[])), None);
+    assert_eq!(allowed_methods(&headers(&[("Allow", "")])), Some(Vec::new()));
+    let two = headers(&[("Allow", "INVITE, UPDATE"), ("Allow", "NEW")]);
+    assert_eq!(allowed_methods(&two), Some(vec![Method::Invite, Method::Update, Method::from_token("NEW")]));
+}

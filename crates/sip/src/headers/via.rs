@@ -71,17 +71,20 @@ impl Via {
     }
 
     /// Records where the request came from: `received` where the sent-by says otherwise or `rport`
-    /// was asked for, and the `rport` value (RFC 3261 §18.2.1, RFC 3581 §4).
-    pub fn record_source(&mut self, source: std::net::SocketAddr) {
+    /// was asked for, and the `rport` value (RFC 3261 §18.2.1, RFC 3581 §4). True where that
+    /// changed anything.
+    pub fn record_source(&mut self, source: std::net::SocketAddr) -> bool {
         let asked = self.params.has("rport");
         let differs = self.sent_by.host != Host::IpAddr(source.ip());
         // One that came with the request is not believed.
-        if asked || differs || self.params.has("received") {
+        let changes = asked || differs || self.params.has("received");
+        if changes {
             self.params.set("received", Some(&source.ip().to_string()));
         }
         if asked {
             self.params.set("rport", Some(&source.port().to_string()));
         }
+        changes
     }
 }
 

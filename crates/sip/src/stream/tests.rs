@@ -31,6 +31,23 @@ fn a_ping_is_four_bytes_and_a_pong_two() {
 }
 
 #[test]
+fn a_pong_is_one_wherever_the_bytes_behind_it_are_cut() {
+    for cut in 1..4 {
+        let (mut framer, bytes) = (Framer::default(), b"\r\n\n\n");
+        framer.push(&bytes[..cut]);
+        let first = framer.next_frame();
+        let pong = match first {
+            Ok(None) => {
+                framer.push(&bytes[cut..]);
+                framer.next_frame()
+            }
+            first => first,
+        };
+        assert_eq!(pong, Ok(Some(Framed::Pong)), "cut at {cut}");
+    }
+}
+
+#[test]
 fn lost_framing_is_answered_and_ends_the_stream() {
     for length in ["", "Content-Length: -1\r\n", "Content-Length: 1\r\nContent-Length: 2\r\n"] {
         let mut framer = Framer::default();
@@ -47,4 +64,20 @@ fn large_messages_are_refused_before_they_are_stored() {
     let mut endless = Framer::default();
     endless.push(&vec![b'a'; MAX_MESSAGE_BYTES + 1]);
     assert_eq!(endless.next_frame(), Err(FrameError::TooLarge(None)));
+}
+
+#[test]
+fn line_ends_without_end_are_partial_and_halves_of_a_ping_are_not() {
+    let partial = |bytes: &[u8]| {
+        let mut framer = Framer::default();
+        framer.push(bytes);
+        while let Ok(Some(_)) = framer.next_frame() {}
+        framer.is_partial()
+    };
+    for half in ["", "\r", "\r\n", "\r\n\r", "\r\n\r\n\r\n"] {
+        assert!(!partial(half.as_bytes()), "{half:?}");
+    }
+    for noise in ["\r\r", "\n", "\r\r\r\r\r\r", "\r\n\r\r", "I"] {
+        assert!(partial(noise.as_bytes()), "{noise:?}");
+    }
 }

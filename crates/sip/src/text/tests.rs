@@ -31,3 +31,10 @@ fn numbers_have_no_sign_and_no_excess() {
     assert_eq!(number("+1"), None);
     assert_eq!(number(""), None);
 }
+
+#[test]
+fn what_a_log_shows_stands_on_one_line() {
+    let shown = OneLine("a\r\nb\u{1b}[31m\u{202e}c é").to_string();
+    assert_eq!(shown, "a??b?[31m?c é");
+    assert_eq!(OneLine(&"x".repeat(1000)).to_string().len(), MAX_SHOWN);
+}

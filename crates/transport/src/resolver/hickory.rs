@@ -1,9 +1,11 @@
 //! The system's resolver, by hickory: it keeps answers for as long as their records say.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Failure, NetError};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
@@ -12,22 +14,38 @@ use super::{Answer, Dns, DnsError, Naptr, Srv};
 /// How long one try may take; there is one more.
 const TRY: Duration = Duration::from_secs(2);
 
-/// Asks the name servers of `/etc/resolv.conf`.
+/// Asks the name servers that it was given, or those of `/etc/resolv.conf`.
 #[derive(Clone)]
 pub struct SystemDns(TokioResolver);
 
 impl SystemDns {
-    /// Reads the system's configuration.
+    /// Asks `servers`; where there are none, those of the system's configuration.
     ///
     /// # Errors
-    /// Where it cannot be read or names no server.
-    pub fn new() -> Result<Self, NetError> {
-        let mut builder = TokioResolver::builder_tokio()?;
+    /// Where that cannot be read or names no server.
+    pub fn new(servers: &[SocketAddr]) -> Result<Self, NetError> {
+        let mut builder = match servers {
+            [] => TokioResolver::builder_tokio()?,
+            given => {
+                let given = given.iter().copied().map(name_server).collect();
+                let config = ResolverConfig::from_parts(None, Vec::new(), given);
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            }
+        };
         let options = builder.options_mut();
         options.timeout = TRY;
         options.attempts = 1;
         Ok(Self(builder.build()?))
     }
+}
+
+/// A name server that is asked over UDP, and over TCP where an answer is too long.
+fn name_server(address: SocketAddr) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    for connection in &mut server.connections {
+        connection.port = address.port();
+    }
+    server
 }
 
 impl Dns for SystemDns {
@@ -52,8 +70,7 @@ impl Dns for SystemDns {
         Box::pin(async move {
             let lookup = self.0.srv_lookup(name(service)?).await.map_err(|error| classify(&error))?;
             let records = lookup.answers().iter().filter_map(|record| match &record.data {
-                // A lone root target says that the service is decidedly not there.
-                RData::SRV(srv) if !srv.target.is_root() => Some(Srv {
+                RData::SRV(srv) => Some(Srv {
                     priority: srv.priority,
                     weight: srv.weight,
                     port: srv.port,

@@ -19,7 +19,12 @@ fn find<T: Clone>(map: &BTreeMap<String, Vec<T>>, name: &str) -> Result<Vec<T>, 
 
 impl Dns for Book {
     fn naptr<'a>(&'a self, domain: &'a str) -> Answer<'a, Naptr> {
-        Box::pin(async move { find(&self.naptr, domain) })
+        Box::pin(async move {
+            match domain {
+                "fails.example" => Err(DnsError::Unavailable),
+                domain => find(&self.naptr, domain),
+            }
+        })
     }
     fn srv<'a>(&'a self, service: &'a str) -> Answer<'a, Srv> {
         Box::pin(async move { find(&self.srv, service) })
@@ -43,13 +48,22 @@ fn book() -> Book {
         "all.example".to_owned(),
         vec![naptr(20, "SIP+D2U", "_sip._udp.all.example"), naptr(10, "SIPS+D2T", "_sips._tcp.all.example")],
     );
+    book.naptr.insert(
+        "udp.example".to_owned(),
+        vec![naptr(10, "SIP+D2U", "_sip._udp.udp.example"), naptr(20, "SIP+D2T", "_sip._tcp.udp.example")],
+    );
+    book.srv.insert("_sip._udp.udp.example".to_owned(), vec![srv(1, 0, "b.example")]);
+    book.srv.insert("_sip._tcp.udp.example".to_owned(), vec![srv(1, 0, "a.example")]);
     book.srv.insert("_sips._tcp.all.example".to_owned(), vec![srv(1, 0, "a.example")]);
     book.srv.insert(
         "_sip._udp.all.example".to_owned(),
         vec![srv(2, 0, "b.example"), srv(1, 0, "gone.example"), srv(1, 0, "a.example")],
     );
+    // A domain that says no to SIP over UDP and knows of nothing else, and one whose server fails at NAPTR.
+    book.srv.insert("_sip._udp.none.example".to_owned(), vec![srv(0, 0, ".")]);
+    book.srv.insert("_sip._udp.fails.example".to_owned(), vec![srv(1, 0, "a.example")]);
     book.srv.insert("_sip._tcp.tcp.example".to_owned(), vec![srv(1, 0, "a.example")]);
-    for (name, last) in [("a.example", 1), ("b.example", 2), ("plain.example", 3)] {
+    for (name, last) in [("a.example", 1), ("b.example", 2), ("plain.example", 3), ("none.example", 4)] {
         book.hosts.insert(name.to_owned(), vec![IpAddr::from([192, 0, 2, last])]);
     }
     book
@@ -63,7 +77,7 @@ fn ask(
 ) -> Result<Vec<String>, DnsError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let host = trunkline_sip::parse_host(host).expect("a host");
-    let hop = Hop { host, port, transport };
+    let hop = Hop { host, port, transport, name: None };
     let found = runtime.block_on(resolve(&book(), &hop, bytes, &mut || 0))?;
     Ok(found.into_iter().map(|(kind, address)| format!("{kind} {address}")).collect())
 }
@@ -85,7 +99,10 @@ fn a_port_means_no_srv_and_a_transport_no_naptr() {
 #[test]
 fn without_records_the_address_is_asked_for_and_large_messages_go_over_tcp() {
     assert_eq!(ask("plain.example", None, None, 500).expect("found"), ["UDP 192.0.2.3:5060"]);
-    assert_eq!(ask("plain.example", None, None, 1301).expect("found"), ["TCP 192.0.2.3:5060"]);
+    assert_eq!(
+        ask("plain.example", None, None, 1301).expect("found"),
+        ["TCP 192.0.2.3:5060", "UDP 192.0.2.3:5060"]
+    );
     assert_eq!(ask("plain.example", None, Some(Kind::Tls), 500).expect("found"), ["TLS 192.0.2.3:5061"]);
     assert_eq!(ask("tcp.example", None, None, 500).expect("found"), ["TCP 192.0.2.1:5070"]);
     assert_eq!(ask("[2001:db8::1]", None, None, 500).expect("found"), ["UDP [2001:db8::1]:5060"]);
@@ -95,6 +112,26 @@ fn without_records_the_address_is_asked_for_and_large_messages_go_over_tcp() {
 fn no_name_and_no_server_are_told_apart() {
     assert_eq!(ask("nobody.example", None, None, 500), Err(DnsError::NotFound));
     assert_eq!(ask("broken.example", None, None, 500), Err(DnsError::Unavailable));
+}
+
+#[test]
+fn a_failure_at_naptr_is_no_more_than_its_absence() {
+    assert_eq!(ask("fails.example", None, None, 500).expect("found"), ["UDP 192.0.2.1:5070"]);
+}
+
+#[test]
+fn a_root_target_means_not_there() {
+    // Its A record is somebody's web server.
+    assert_eq!(ask("none.example", None, None, 500), Err(DnsError::NotFound));
+}
+
+#[test]
+fn large_messages_go_over_udp_last_whatever_the_domain_prefers() {
+    let found = ask("udp.example", None, None, 1301).expect("found");
+    assert_eq!(found, ["TCP 192.0.2.1:5070", "UDP 192.0.2.2:5070"]);
+    let found = ask("192.0.2.9", Some(5080), None, 1301).expect("found");
+    assert_eq!(found, ["TCP 192.0.2.9:5080", "UDP 192.0.2.9:5080"]);
+    assert_eq!(ask("192.0.2.9", None, Some(Kind::Udp), 1301).expect("found"), ["UDP 192.0.2.9:5060"]);
 }
 
 #[test]

@@ -10,19 +10,30 @@ use super::analysis::{first_sound, peak_frequency, sine};
 use super::phone::{Phone, PhonePlan, PhoneReport};
 use super::{CallArgs, init_log, runtime};
 
+/// How long a call without a file talks, in seconds.
+const TALK: f64 = 4.0;
+/// How long it listens behind what it played, in seconds.
+const AFTERWARDS: f64 = 1.0;
+
+/// How long it takes until the last digit is said and heard, in seconds: they begin half a second into the
+/// audio and take 260 ms each.
+fn digits_take(digits: &str) -> f64 {
+    if digits.is_empty() { 0.0 } else { 0.5 + 0.26 * digits.len() as f64 + AFTERWARDS }
+}
+
 /// Places the call and prints what it came to.
 pub(super) fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
-    init_log(false, "warn")?;
-    let audio = match &args.play {
-        Some(path) => read_wav(path)?,
-        None => sine(args.tone, args.seconds),
-    };
+    let _log = init_log(false, "warn")?;
+    let file = args.play.as_deref().map(read_wav).transpose()?;
+    let length = file.as_ref().map_or(TALK, |audio| audio.len() as f64 / 8000.0 + AFTERWARDS);
+    let seconds = args.seconds.unwrap_or_else(|| length.max(digits_take(&args.dtmf)));
+    let audio = file.unwrap_or_else(|| sine(args.tone, seconds));
     let plan = PhonePlan {
         target: args.target.clone(),
         from: args.from.clone(),
         audio,
         dtmf: args.dtmf.clone(),
-        talk: Duration::from_secs_f64(args.seconds),
+        talk: Duration::from_secs_f64(seconds),
         ladder: args.verbose,
     };
     let report = runtime(0)?.block_on(async { anyhow::Ok(Phone::place(plan).await?.talk().await) })?;

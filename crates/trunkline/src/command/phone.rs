@@ -21,7 +21,7 @@ use trunkline_transport::{Guard, GuardLimits, Listen, Received, Transport};
 use audio::Digit;
 
 use crate::clock::Clock;
-use crate::gateway::random_key;
+use crate::random::random_key;
 
 /// What to do in the call.
 #[derive(Debug, Clone)]
@@ -59,6 +59,8 @@ pub struct PhoneReport {
     pub sent: u64,
 }
 
+/// Messages that wait for the phone; one beyond them is lost, as on the way.
+const QUEUE: usize = 256;
 /// Longest wait for an answer.
 const ANSWER: Duration = Duration::from_secs(40);
 /// Longest wait for the BYE to be answered.
@@ -69,7 +71,7 @@ pub struct Phone {
     plan: PhonePlan,
     clock: Clock,
     transport: Arc<Transport>,
-    received: mpsc::UnboundedReceiver<Received>,
+    received: mpsc::Receiver<Received>,
     caller: Caller,
     rtp: UdpSocket,
     selection: Option<Selection>,
@@ -101,14 +103,15 @@ impl Phone {
         let mut found = tokio::net::lookup_host((bare, uri.port().unwrap_or(5060))).await?;
         let remote = found.next().with_context(|| format!("{host} has no address"))?;
         let any: IpAddr = if remote.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
-        let (sender, received) = mpsc::unbounded_channel();
+        let (sender, received) = mpsc::channel(QUEUE);
         let listen = [Listen { kind: Kind::Udp, address: SocketAddr::new(any, 0) }];
-        let guard = Arc::new(Guard::new(GuardLimits::default(), |_| true));
+        let guard = Arc::new(Guard::new(GuardLimits::default(), |_, _| true));
         let sink = Arc::new(move |message| {
-            // The phone may be gone already.
-            let _ = sender.send(message);
+            // The phone may be gone already, or have enough to do.
+            let _ = sender.try_send(message);
+            Ok(())
         });
-        let transport = Transport::bind(&listen, None, guard, sink)?;
+        let transport = Transport::bind(&listen, None, guard, &[], sink)?;
         let flow = match kind {
             Kind::Udp => transport.udp_flow(remote)?,
             kind => transport.connect(kind, remote, bare).await.with_context(|| format!("{remote}"))?,
@@ -183,8 +186,8 @@ impl Phone {
                     }
                 }
                 heard = self.rtp.recv_from(&mut packet) => {
-                    if let Ok((length, _)) = heard {
-                        self.hear(&packet[..length]);
+                    if let Ok((length, from)) = heard {
+                        self.hear(&packet[..length], from.ip());
                     }
                 }
                 () = tokio::time::sleep_until(deadline.into()) => self.caller.handle_timeout(self.clock.now()),
@@ -211,11 +214,11 @@ impl Phone {
 
     fn message(&mut self, received: Received) {
         match received {
-            Received::Message(message, flow) => {
+            Received::Message(message, flow, _) => {
                 self.ladder("◀──", &first_line(&message));
                 self.caller.receive(*message, flow, self.clock.now());
             }
-            Received::ConnectionLost(_) => {}
+            Received::ConnectionLost(_) | Received::Unsent(_) => {}
         }
     }
 

@@ -6,11 +6,11 @@ use trunkline_routing::{Decision, InboundCall, RouteTable, decide};
 use trunkline_sip::{HeaderName, Method, Request};
 
 use super::{ConfigArgs, DiffArgs, RouteArgs};
-use crate::config::{ConfigError, Loaded, read};
+use crate::config::{ConfigError, Loaded, read, read_all};
 
 /// Reports every problem.
 pub(super) fn check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    match read(&args.config) {
+    match read_all(&args.config) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 println!("{warning}");
@@ -31,14 +31,23 @@ pub(super) fn check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
 
 /// Explains a decision.
 pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
-    let Loaded { table, .. } = read(&args.config.config)?;
+    let Loaded { mut table, .. } = read(&args.config.config)?;
     let source = match (&args.trunk, args.source_ip) {
-        (Some(name), _) => source_of(&table, name)?,
+        (Some(name), _) => {
+            let source = source_of(&table, name)?;
+            // As if the call were known to come by it, whatever else holds the address.
+            table.trunks.retain(|trunk| trunk.name == *name);
+            source
+        }
         (None, Some(source)) => source,
         (None, None) => std::net::IpAddr::from([127, 0, 0, 1]),
     };
     let request = invite(&args.number, &args.from);
-    let call = InboundCall { source, names: &[], request: &request };
+    let shown: Vec<String> = match &args.trunk {
+        Some(_) => table.trunks.iter().filter_map(|trunk| trunk.address_host()).collect(),
+        None => Vec::new(),
+    };
+    let call = InboundCall { source, names: &shown, proved: args.trunk.as_deref(), request: &request };
     let mut steps = Some(Vec::new());
     let decision = decide(&table, &call, &mut steps);
     for (number, step) in steps.unwrap_or_default().iter().enumerate() {
@@ -76,7 +85,8 @@ pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
 /// Shows what a reload would change.
 pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let (old, new) = (read(&args.config.config)?, read(&args.new)?);
-    let changes = old.table.changes(&new.table);
+    let mut changes = old.node.changes(&new.node);
+    changes.extend(old.table.changes(&new.table));
     for change in &changes {
         println!("{change}");
     }

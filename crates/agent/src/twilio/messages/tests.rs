@@ -56,3 +56,51 @@ fn the_agents_messages_are_read() {
         assert_eq!(FromAgent::read(other, &mut audio), FromAgent::Other, "{other}");
     }
 }
+
+#[test]
+fn a_frame_to_and_from_an_agent_costs_no_allocation() {
+    let mut writer = Writer::new(Sids::of("node", "call_1"));
+    let mut audio = Vec::new();
+    // Frames both ways; what is written is read back, as an echoing agent would send it.
+    let mut frames = |count: u64| {
+        for n in 0..count {
+            let message = writer.media(&[0x7f; 160], n * 20);
+            assert_eq!(FromAgent::read(&message, &mut audio), FromAgent::Media, "{message}");
+            assert_eq!(audio, [0x7f; 160]);
+        }
+    };
+    frames(50);
+    let counted = allocation_counter::measure(|| frames(1000));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+#[test]
+fn the_start_message_is_twilios_byte_for_byte() {
+    let parameters = [("from_number", "+14155550199"), ("note", "a \"b\"\n")];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(
+        writer().start(&parameters).as_str(),
+        concat!(
+            r#"{"event":"start","sequenceNumber":"1","streamSid":"MZ1","start":{"accountSid":"AC1","streamSid":"MZ1","#,
+            r#""callSid":"CA1","tracks":["inbound"],"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"#,
+            r#""channels":1},"customParameters":{"from_number":"+14155550199","note":"a \"b\"\n"}}}"#,
+        )
+    );
+}
+
+#[test]
+fn an_agent_presses_keys_and_nothing_else() {
+    let read = |text: &str| match FromAgent::read(text, &mut Vec::new()) {
+        FromAgent::Dtmf(keys) => Some(keys.into_owned()),
+        _ => None,
+    };
+    let ours = r##"{"event":"dtmf","streamSid":"MZ","dtmf":{"digit":"12w#"}}"##;
+    assert_eq!(read(ours).as_deref(), Some("12w#"));
+    for bad in [
+        r#"{"event":"dtmf"}"#,
+        r#"{"event":"dtmf","dtmf":{"digit":""}}"#,
+        r#"{"event":"dtmf","dtmf":{"digit":"x"}}"#,
+    ] {
+        assert_eq!(read(bad), None, "{bad}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The sound of a [`Phone`]: packets of 20 ms out, key presses among them, what comes back in.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use trunkline_media::{RtpHeader, alaw_to_linear, linear_to_alaw, linear_to_ulaw, ulaw_to_linear, write_rtp};
@@ -66,8 +67,9 @@ impl Phone {
 
     fn next_audio(&mut self, codec: Codec) -> [u8; FRAME] {
         let encode = match codec {
-            Codec::Pcmu => linear_to_ulaw,
             Codec::Pcma => linear_to_alaw,
+            // Nothing else is offered.
+            Codec::Pcmu | Codec::G722 | Codec::Opus => linear_to_ulaw,
         };
         let mut frame = [encode(0); FRAME];
         for (place, sample) in frame.iter_mut().zip(self.plan.audio.iter().skip(self.played)) {
@@ -114,19 +116,27 @@ impl Phone {
         Some(([digit.event, flags, high, low], marker, digit.timestamp))
     }
 
-    pub(super) fn hear(&mut self, packet: &[u8]) {
-        let Some((header, payload)) = RtpHeader::read(packet) else {
+    /// Hears the peer, and nobody else; its key presses are counted as packets and are no sound.
+    pub(super) fn hear(&mut self, packet: &[u8], from: IpAddr) {
+        let (Some((header, payload)), Some(selection)) = (RtpHeader::read(packet), &self.selection) else {
             return;
         };
-        let decode = match self.selection.as_ref().map(|selection| selection.codec) {
-            Some(Codec::Pcma) => alaw_to_linear,
-            _ => ulaw_to_linear,
+        let is_sound = header.payload_type == selection.payload_type;
+        let is_peer = selection.remote.is_none_or(|remote| remote.ip() == from);
+        if !is_peer || !(is_sound || Some(header.payload_type) == selection.events) {
+            return;
+        }
+        let decode = match selection.codec {
+            Codec::Pcma => alaw_to_linear,
+            Codec::Pcmu | Codec::G722 | Codec::Opus => ulaw_to_linear,
         };
         if let Some(first) = self.first_sent {
             self.report.first_audio_after.get_or_insert(first.elapsed());
         }
         let arrival = (self.placed.elapsed().as_micros() / 125) as u32;
         self.quality.received(header.ssrc, header.sequence, header.timestamp, arrival);
-        self.report.heard.extend(payload.iter().map(|byte| decode(*byte)));
+        if is_sound {
+            self.report.heard.extend(payload.iter().map(|byte| decode(*byte)));
+        }
     }
 }

@@ -1,0 +1,115 @@
+use super::*;
+
+fn node(text: &str) -> Node {
+    load_node("n.toml", text).unwrap_or_else(|error| panic!("{:?}", error.problems))
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let error = load_node("n.toml", text).expect_err("is refused");
+    error.problems.iter().map(|p| format!("{}:{} {}", p.line, p.column, p.message)).collect()
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    let node = node("");
+    let listeners: Vec<String> = node.sip.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listeners, ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"]);
+    assert_eq!((node.sip.max_calls, node.sip.new_calls_per_second), (5000, 500));
+    assert_eq!((node.media.ports, node.media.codecs), (10_000..=30_000, vec![Codec::Pcmu, Codec::Pcma]));
+    assert_eq!((node.name.as_str(), node.data_dir.as_str()), ("trunkline", "data"));
+    assert_eq!(node.api_listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(node.routes.files[0].0, "routes/*.toml");
+}
+
+#[test]
+fn a_listener_may_have_names_of_its_own() {
+    let node = node(
+        r#"
+[sip]
+listen = [
+  "udp:10.0.0.4:5060",
+  { address = "tls:10.0.0.4:5061", external_address = "203.0.113.9", external_host = "gw.example.com" },
+]
+[sip.tls]
+certificate = "c.pem"
+private_key = "k.pem"
+"#,
+    );
+    assert_eq!((node.sip.listen[0].external_address, &node.sip.listen[0].external_host), (None, &None));
+    assert_eq!(node.sip.listen[1].external_address, Some([203, 0, 113, 9].into()));
+    assert_eq!(node.sip.listen[1].external_host.as_deref(), Some("gw.example.com"));
+    assert_eq!(node.sip.tls.map(|tls| tls.place.line), Some(7));
+}
+
+#[test]
+fn every_mistake_is_told_at_its_place() {
+    let found = problems(
+        r#"[node]
+nam = "x"
+[sip]
+listen = ["sctp:0.0.0.0:1", "tls:0.0.0.0:5061"]
+external_address = "here"
+unknown_peers = "hang"
+max_calls = 0
+t1_milliseconds = 5
+[media]
+ports = [1000, 2000]
+codecs = ["G729"]
+[api]
+listen = "0.0.0.0:8080"
+"#,
+    );
+    for wanted in [
+        "2:1 unknown key \"nam\" (did you mean \"name\"?)",
+        "4:11 \"sctp:0.0.0.0:1\" is no listener",
+        "5:20 external_address is \"here\"; write an IP address",
+        "6:17 unknown_peers is \"hang\"; write \"drop\" or \"reject\"",
+        "7:13 max_calls must be a whole number from 1",
+        "8:19 t1_milliseconds must be a whole number from 10",
+        "10:9 ports must be [lowest, highest]",
+        "11:11 \"G729\" is no codec",
+        "12:1 the API would listen on 0.0.0.0:8080 for anyone",
+        "3:1 a tls: listener needs [sip.tls]",
+    ] {
+        assert!(found.iter().any(|line| line.starts_with(wanted)), "{wanted}\nin {found:#?}");
+    }
+}
+
+#[test]
+fn what_could_never_take_a_call_is_refused() {
+    assert!(problems("[sip]\nlisten = []")[0].contains("listen is empty"));
+    assert!(problems("[media]\ncodecs = []")[0].contains("codecs is empty"));
+    assert!(problems("[media]\nlisten_address = []")[0].contains("listen_address is empty"));
+    for range in ["[10001, 10002]", "[10000, 10000]", "[65535, 65535]", "[20000, 10000]", "[10000]"] {
+        assert!(problems(&format!("[media]\nports = {range}"))[0].contains("an even port"), "{range}");
+    }
+    assert_eq!(node("[media]\nports = [10001, 10003]").media.ports, 10_001..=10_003);
+}
+
+#[test]
+fn a_node_with_mistakes_still_names_its_tables() {
+    let text = "[sip]\nmax_calls = 0\n[routes]\nfiles = [\"a.toml\"]\ndefault_agent = \"x\"\n";
+    let error = load_node("n.toml", text).expect_err("is refused");
+    assert_eq!(error.routes.files[0].0, "a.toml");
+    let agent = error.routes.default_agent.expect("named");
+    assert_eq!((agent.0.as_str(), agent.1.line, agent.1.column), ("x", 5, 17));
+}
+
+#[test]
+fn changes_name_the_keys_and_never_the_token() {
+    let old = node("[sip]\nmax_calls = 10\n[api]\ntoken = \"one\"\n");
+    let new = node(
+        "[sip]\nmax_calls = 20\nlisten = \"udp:127.0.0.1:5070\"\n[media]\nports = [2000, 2101]\n[api]\ntoken = \"two\"\n[routes]\ndefault_agent = \"a\"\n",
+    );
+    let changes = old.changes(&new);
+    assert_eq!(
+        changes,
+        [
+            "! sip.listen [udp:0.0.0.0:5060, tcp:0.0.0.0:5060] -> [udp:127.0.0.1:5070]: takes effect at the next start",
+            "! sip.max_calls 10 -> 20: takes effect at the next start",
+            "! media.ports [10000, 30000] -> [2000, 2101]: takes effect at the next start",
+            "! api.token: takes effect at the next start",
+        ]
+    );
+    assert_eq!(old.changes(&old), Vec::<String>::new());
+}

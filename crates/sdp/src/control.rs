@@ -1,0 +1,175 @@
+//! What an agent asks of its call beside speaking, and what it is told of it, whatever the protocol of
+//! its socket. The words are those of the JSON events (`docs/agents.md`).
+
+use serde::{Deserialize, Serialize};
+
+/// What an agent asks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum AgentAsk {
+    /// Put the caller through.
+    Transfer {
+        /// To whom and how.
+        transfer: Transfer,
+    },
+    /// Have nobody hear a participant, or hear it again.
+    Mute {
+        /// Whom.
+        mute: Mute,
+    },
+    /// The recording.
+    Record {
+        /// What to do with it.
+        record: Recording,
+    },
+    /// Play a sound of the gateway.
+    Play {
+        /// Which.
+        play: Play,
+    },
+    /// A piece of the conversation as text, for the call's record.
+    Transcript {
+        /// Who said what.
+        transcript: Transcript,
+    },
+}
+
+/// How somebody is put through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferMode {
+    /// The carrier is asked to (REFER); the call leaves us.
+    #[default]
+    Cold,
+    /// A second leg is called and joined with the first REFER … Replaces.
+    Attended,
+    /// The agent talks to the one who is called before the caller does.
+    Warm,
+    /// We call the other side and stay in the path.
+    Bridge,
+}
+
+/// What happens where the carrier refuses a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fallback {
+    /// The call stays with the agent.
+    #[default]
+    None,
+    /// We place the second leg ourselves and join the two.
+    Bridge,
+}
+
+/// A transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// A number, a `tel:` or a `sip:` address.
+    pub to: String,
+    /// How.
+    #[serde(default)]
+    pub mode: TransferMode,
+    /// What follows a refusal.
+    #[serde(default)]
+    pub fallback: Fallback,
+    /// The one who is called presses a key before the two are joined.
+    #[serde(default)]
+    pub requires_confirmation: bool,
+    /// The one who is called enters this before the two are joined.
+    #[serde(default)]
+    pub passcode: Option<String>,
+    /// How long it may ring, seconds; the number's where absent.
+    #[serde(default)]
+    pub ringing_timeout_seconds: Option<u64>,
+}
+
+/// Whom to mute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mute {
+    /// `caller`, `agent`, or the name that `participant_joined` gave.
+    pub participant: String,
+    /// Muted, or heard again.
+    pub on: bool,
+}
+
+/// What becomes of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recording {
+    /// Begin.
+    Start,
+    /// Leave out what follows.
+    Pause,
+    /// Go on.
+    Resume,
+    /// End.
+    Stop,
+}
+
+/// A sound to play.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Play {
+    /// A WAV file below the sounds folder; `music` for the shipped music; empty to stop.
+    pub sound: String,
+    /// Who hears it; the caller where absent.
+    #[serde(default)]
+    pub participant: Option<String>,
+    /// Over and over.
+    #[serde(default)]
+    pub repeat: bool,
+}
+
+/// A piece of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transcript {
+    /// `caller`, `agent`.
+    pub participant: String,
+    /// What was said.
+    pub text: String,
+    /// Milliseconds since the answer.
+    #[serde(default)]
+    pub at_ms: u64,
+}
+
+/// What an agent is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum AgentNews {
+    /// What came of its transfer.
+    TransferResult {
+        /// The outcome.
+        transfer_result: TransferResult,
+    },
+    /// Somebody came into the room.
+    ParticipantJoined {
+        /// Who.
+        participant: String,
+    },
+    /// Somebody left it.
+    ParticipantLeft {
+        /// Who.
+        participant: String,
+    },
+    /// The caller holds the call, or has come back.
+    Hold {
+        /// Held.
+        on: bool,
+    },
+    /// The caller began to speak.
+    SpeechStarted,
+    /// The caller stopped speaking.
+    SpeechStopped,
+}
+
+/// How a transfer came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TransferResult {
+    /// The caller was put through.
+    pub ok: bool,
+    /// The SIP code that settled it, where one did.
+    pub code: Option<u16>,
+    /// Why, in a sentence.
+    pub reason: String,
+}

@@ -1,0 +1,142 @@
+//! `dial`, `calls`, `trunks`, `dtmf` and `hangup`: a running gateway, over its API.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use super::{ApiArgs, CallsArgs, DialArgs, DtmfArgs, HangupArgs, TrunksArgs, runtime};
+
+/// Longest answer read.
+const MAX_ANSWER: usize = 16 << 20;
+/// How often a call is looked at that somebody waits for.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Places a call and follows it until it is answered or over.
+pub(super) fn dial(args: &DialArgs) -> anyhow::Result<ExitCode> {
+    let mut wanted = json!({ "to": args.to, "from": args.from });
+    for (name, value) in [("agent", &args.agent), ("trunk", &args.trunk)] {
+        if let Some(value) = value {
+            wanted[name] = json!(value);
+        }
+    }
+    runtime(1)?.block_on(async {
+        let mut call = ask(&args.api, Method::POST, "/v1/calls", Some(&wanted)).await?;
+        let id = call["id"].as_str().context("the gateway named no call")?.to_owned();
+        println!("{id} pending");
+        while call["status"] == "pending" {
+            tokio::time::sleep(LOOK).await;
+            call = ask(&args.api, Method::GET, &format!("/v1/calls/{id}"), None).await?;
+        }
+        println!("{}", line(&call));
+        Ok(match call["status"].as_str() {
+            Some("active" | "completed") => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        })
+    })
+}
+
+/// Lists calls, or shows one.
+pub(super) fn calls(args: &CallsArgs) -> anyhow::Result<ExitCode> {
+    runtime(1)?.block_on(async {
+        match &args.id {
+            Some(id) => {
+                let call = ask(&args.api, Method::GET, &format!("/v1/calls/{id}"), None).await?;
+                println!("{}", serde_json::to_string_pretty(&call)?);
+            }
+            None => {
+                let list = ask(&args.api, Method::GET, "/v1/calls", None).await?;
+                list["calls"].as_array().into_iter().flatten().for_each(|call| println!("{}", line(call)));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Lists trunks: each on a line, its addresses below it.
+pub(super) fn trunks(args: &TrunksArgs) -> anyhow::Result<ExitCode> {
+    let list = runtime(1)?.block_on(ask(&args.api, Method::GET, "/v1/trunks", None))?;
+    for trunk in list["trunks"].as_array().into_iter().flatten() {
+        let text = |key: &str| trunk[key].as_str().unwrap_or("-").to_owned();
+        let reason = trunk["reason"].as_str().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        println!("{} {} registration {}{reason}", text("name"), text("direction"), text("registration"));
+        for address in trunk["addresses"].as_array().into_iter().flatten() {
+            let health = match address["healthy"].as_bool() {
+                Some(true) => "healthy",
+                Some(false) => "down",
+                None => "not asked",
+            };
+            println!("  {} {health}", address["address"].as_str().unwrap_or("-"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends a call.
+pub(super) fn hang_up(args: &HangupArgs) -> anyhow::Result<ExitCode> {
+    let path = format!("/v1/calls/{}", args.id);
+    runtime(1)?.block_on(ask(&args.api, Method::DELETE, &path, None))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Presses keys in a call.
+pub(super) fn dtmf(args: &DtmfArgs) -> anyhow::Result<ExitCode> {
+    let (path, keys) = (format!("/v1/calls/{}/dtmf", args.id), json!({ "digits": args.digits }));
+    runtime(1)?.block_on(ask(&args.api, Method::POST, &path, Some(&keys)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A call on one line.
+fn line(call: &Value) -> String {
+    let text = |key: &str| call[key].as_str().unwrap_or("-").to_owned();
+    let mut line = format!(
+        "{} {:9} {:8} {} -> {} trunk {} agent {}",
+        text("id"),
+        text("status"),
+        text("direction"),
+        text("from"),
+        text("to"),
+        text("trunk"),
+        text("agent"),
+    );
+    if let Some(reason) = call["reason"].as_str() {
+        line += &format!(" ({}: {reason})", call["sip_code"]);
+    }
+    line
+}
+
+/// One request; a problem document becomes an error with what it says.
+async fn ask(api: &ApiArgs, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    let address = api.api.strip_prefix("http://").unwrap_or(&api.api).trim_end_matches('/');
+    let stream = TcpStream::connect(address).await.with_context(|| format!("no gateway at {address}"))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with the sender; what goes wrong with it, the request tells.
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, address);
+    if let Some(token) = &api.token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let text = body.map(Value::to_string).unwrap_or_default();
+    let request = request.header(header::CONTENT_TYPE, "application/json").body(Full::<Bytes>::from(text))?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let answer = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let answer = answer.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+    let value = serde_json::from_slice(&answer).unwrap_or(Value::Null);
+    if status.is_success() {
+        return Ok(value);
+    }
+    match (status, value["detail"].as_str()) {
+        (StatusCode::UNAUTHORIZED, _) => {
+            bail!("the gateway wants its API token: --token, or TRUNKLINE_TOKEN")
+        }
+        (_, Some(detail)) => bail!("{detail}"),
+        (_, None) => bail!("the gateway answered {status}"),
+    }
+}

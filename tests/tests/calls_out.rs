@@ -1,0 +1,284 @@
+//! Calls that the API places, with SIPp as the carrier and the callee.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use trunkline_tests::daemon::{binary, free_port, poll};
+use trunkline_tests::peers::{Callee, call_with_media};
+use trunkline_tests::{Daemon, Setup, http};
+
+fn tables(address: &str, more: &str) -> String {
+    format!(
+        r#"
+[[trunk]]
+name = "carrier"
+allowed_addresses = ["127.0.0.1"]
+address = "{address}"
+auth_username = "acme"
+auth_password = {{ env = "TEST_SIP_PASSWORD" }}
+allowed_destinations = ["+44*", "+1415*"]
+headers = {{ "X-Tenant" = "acme" }}
+{more}
+[[agent]]
+name = "tone"
+connect = "builtin:tone"
+[[agent]]
+name = "echo"
+connect = "builtin:echo"
+[[number]]
+number = "+14155550100"
+inbound = "echo"
+outbound = "tone"
+"#
+    )
+}
+
+fn start(address: &str, more: &str) -> Daemon {
+    Setup::new(&tables(address, more)).environment("TEST_SIP_PASSWORD", "s3cret").start()
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+fn post(daemon: &Daemon, body: &Value) -> (u16, Value) {
+    post_with(daemon, body, "")
+}
+
+fn post_with(daemon: &Daemon, body: &Value, fields: &str) -> (u16, Value) {
+    let fields = format!("{JSON}{fields}");
+    let (status, text) = http::request(daemon.api, "POST", "/v1/calls", &fields, &body.to_string());
+    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} {text}")))
+}
+
+fn call(daemon: &Daemon, id: &str) -> Value {
+    let (status, text) = http::get(daemon.api, &format!("/v1/calls/{id}"));
+    assert_eq!(status, 200, "{text}");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn wanted() -> Value {
+    json!({"to": "+442079460000", "from": "+14155550100"})
+}
+
+#[test]
+fn a_call_goes_out_and_the_callee_hears_the_agent() {
+    for transport in ["u1", "t1"] {
+        let media = free_port().to_string();
+        let result = std::env::temp_dir().join(format!("out-{}-{media}.json", std::process::id()));
+        let tool = format!("--silent --secs 1.5 --expect 440 --min-pkts 25 --json {}", result.display());
+        let mut callee =
+            Callee::new("uas_answer", transport, &["-key", "mport", &media, "-key", "tool", &tool]);
+        let kind = if transport == "t1" { "tcp" } else { "udp" };
+        let mut daemon = start(&format!("sip:127.0.0.1:{};transport={kind}", callee.port), "");
+        let (status, placed) = post(&daemon, &wanted());
+        assert_eq!(status, 202, "{placed}");
+        assert_eq!(
+            (placed["status"].as_str(), placed["direction"].as_str()),
+            (Some("pending"), Some("outbound"))
+        );
+        let id = placed["id"].as_str().expect("an id").to_owned();
+        poll("the answer", || (call(&daemon, &id)["status"] == "active").then_some(()));
+        let heard: Value = poll("what the callee heard", || {
+            serde_json::from_str(&std::fs::read_to_string(&result).ok()?).ok()
+        });
+        assert_eq!(heard["ok"], true, "{transport} {heard}");
+        let gone = http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "");
+        assert_eq!(gone.0, 202, "{}", gone.1);
+        assert!(callee.went_through());
+        let record = daemon.record();
+        assert_eq!(
+            (record["call_id"].as_str(), record["status"].as_str(), record["agent"].as_str()),
+            (Some(id.as_str()), Some("completed"), Some("tone")),
+            "{record}"
+        );
+        let view = call(&daemon, &id);
+        assert_eq!(
+            (view["status"].as_str(), view["reason"].as_str()),
+            (Some("completed"), Some("hung up by request"))
+        );
+        assert_eq!(http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "").0, 409);
+        let _ = std::fs::remove_file(result);
+    }
+}
+
+#[test]
+fn keys_are_pressed_behind_the_answer_and_by_request() {
+    let media = free_port().to_string();
+    let result = std::env::temp_dir().join(format!("keys-{}-{media}.json", std::process::id()));
+    let tool = format!("--hz 300 --secs 5 --json {}", result.display());
+    let mut callee = Callee::new("uas_answer", "u1", &["-key", "mport", &media, "-key", "tool", &tool]);
+    let daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+    let mut wanted = wanted();
+    // The callee's ears open a moment after it has answered.
+    wanted["dtmf_prefix"] = json!("W12");
+    let (_, placed) = post(&daemon, &wanted);
+    let id = placed["id"].as_str().expect("an id").to_owned();
+    let press = |digits: &str| {
+        let body = json!({ "digits": digits }).to_string();
+        http::request(daemon.api, "POST", &format!("/v1/calls/{id}/dtmf"), JSON, &body).0
+    };
+    assert_eq!(press("x"), 400);
+    poll("the answer", || (press("wA#") == 202).then_some(()));
+    let heard: Value =
+        poll("what the callee heard", || serde_json::from_str(&std::fs::read_to_string(&result).ok()?).ok());
+    assert_eq!(heard["digits"], "12A#", "{heard}");
+    let _ = http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "");
+    assert!(callee.went_through());
+    assert_eq!(press("1"), 409);
+    let _ = std::fs::remove_file(result);
+}
+
+#[test]
+fn a_carriers_challenge_is_answered_and_nobody_elses() {
+    for (realm, goes) in [("carrier.example", true), ("other.example", false)] {
+        let challenge = format!("Digest realm=\"{realm}\", nonce=\"abc\", algorithm=MD5, qop=\"auth\"");
+        let media = free_port().to_string();
+        let keys = ["-key", "challenge", &challenge, "-key", "mport", &media, "-key", "tool", "--secs 0.2"];
+        let mut callee = Callee::new("uas_digest", "u1", &keys);
+        let mut daemon = start(&format!("127.0.0.1:{}", callee.port), "auth_realm = \"carrier.example\"");
+        let (_, placed) = post(&daemon, &wanted());
+        let id = placed["id"].as_str().expect("an id").to_owned();
+        if goes {
+            poll("the answer", || (call(&daemon, &id)["status"] == "active").then_some(()));
+            let _ = http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "");
+            assert!(callee.went_through());
+        }
+        let record = daemon.record();
+        let (code, status) = if goes { (200, "completed") } else { (401, "failed") };
+        assert_eq!(
+            (record["sip_code"].as_u64(), record["status"].as_str()),
+            (Some(code), Some(status)),
+            "{record}"
+        );
+    }
+}
+
+#[test]
+fn refusals_have_their_status() {
+    for (scenario, status) in
+        [("uas_refuse_486", "busy"), ("uas_refuse_480", "no_answer"), ("uas_refuse_404", "failed")]
+    {
+        let mut callee = Callee::new(scenario, "u1", &[]);
+        let mut daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+        let (_, placed) = post(&daemon, &wanted());
+        let record = daemon.record();
+        assert_eq!(record["status"], status, "{record}");
+        assert_eq!(call(&daemon, placed["id"].as_str().expect("an id"))["status"], status);
+        assert!(callee.went_through());
+    }
+}
+
+#[test]
+fn a_call_that_rings_is_given_up_by_request_and_by_time() {
+    for (body, status) in [
+        (wanted(), "canceled"),
+        (json!({"to": "+442079460000", "from": "+14155550100", "ringing_timeout_seconds": 1}), "no_answer"),
+    ] {
+        let mut callee = Callee::new("uas_cancel", "u1", &[]);
+        let mut daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+        let (_, placed) = post(&daemon, &body);
+        if status == "canceled" {
+            let path = format!("/v1/calls/{}", placed["id"].as_str().expect("an id"));
+            assert_eq!(http::request(daemon.api, "DELETE", &path, "", "").0, 202);
+        }
+        assert_eq!(daemon.record()["status"], status);
+        assert!(callee.went_through());
+    }
+}
+
+#[test]
+fn what_may_not_be_dialled_is_refused_before_anything_is_sent() {
+    let dead = free_port();
+    let daemon = start(&format!("127.0.0.1:{dead}"), "max_calls = 1");
+    let ask = |change: &[(&str, Value)]| {
+        let mut body = wanted();
+        for (key, value) in change {
+            body[*key] = value.clone();
+        }
+        let (status, problem) = post(&daemon, &body);
+        let pointer = problem["errors"][0]["pointer"].as_str().unwrap_or("").to_owned();
+        (status, problem["code"].as_str().unwrap_or("").to_owned(), pointer)
+    };
+    let told = |status, code: &str, pointer: &str| (status, code.to_owned(), pointer.to_owned());
+    assert_eq!(ask(&[("to", json!("4420"))]), told(400, "short_code", "/to"));
+    assert_eq!(ask(&[("to", json!("hello"))]), told(400, "bad_number", "/to"));
+    assert_eq!(ask(&[("to", json!("+4930901820"))]), told(403, "destination_denied", "/to"));
+    assert_eq!(ask(&[("to", json!("+449061234567"))]), told(403, "premium_denied", "/to"));
+    assert_eq!(ask(&[("from", json!("+14155559999"))]), told(404, "unknown_from", "/from"));
+    assert_eq!(ask(&[("agent", json!("nobody"))]), told(404, "unknown_agent", "/agent"));
+    assert_eq!(ask(&[("headers", json!({"Via": "x"}))]), told(400, "bad_header", "/headers"));
+    assert_eq!(ask(&[("headers", json!({"X-A": "a\r\nVia: b"}))]), told(400, "bad_header", "/headers"));
+    assert_eq!(
+        ask(&[("dynamic_variables", json!({"system__x": 1}))]),
+        told(400, "bad_variable", "/dynamic_variables")
+    );
+    assert_eq!(
+        ask(&[("ringing_timeout_seconds", json!(301))]),
+        told(400, "bad_timeout", "/ringing_timeout_seconds")
+    );
+    assert_eq!(ask(&[("nonsense", json!(1))]).0, 422);
+    assert_eq!(http::get(daemon.api, "/v1/calls/none").0, 404);
+    let (_, list) = http::get(daemon.api, "/v1/calls");
+    assert_eq!(list.trim(), "{\"calls\":[],\"next_cursor\":null}", "none of them became a call");
+    // One that may be, and a second that the trunk has no room for.
+    assert_eq!(post(&daemon, &wanted()).0, 202);
+    assert_eq!(ask(&[]), told(429, "trunk_max_calls", ""));
+}
+
+#[test]
+fn one_key_places_one_call_and_lists_are_paged() {
+    let daemon = start(&format!("127.0.0.1:{}", free_port()), "");
+    let (_, first) = post_with(&daemon, &wanted(), "Idempotency-Key: a\r\n");
+    let (status, again) = post_with(&daemon, &wanted(), "Idempotency-Key: a\r\n");
+    assert_eq!((status, &again["id"]), (202, &first["id"]));
+    let (_, other) = post_with(&daemon, &wanted(), "Idempotency-Key: b\r\n");
+    assert_ne!(other["id"], first["id"]);
+    let page = |query: &str| -> Value {
+        serde_json::from_str(&http::get(daemon.api, &format!("/v1/calls{query}")).1).expect("JSON")
+    };
+    let newest = page("?limit=1");
+    assert_eq!(newest["calls"][0]["id"], other["id"]);
+    let cursor = newest["next_cursor"].as_str().expect("more").to_owned();
+    assert_eq!(page(&format!("?limit=1&cursor={cursor}"))["calls"][0]["id"], first["id"]);
+    assert_eq!(page("")["calls"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn calls_that_come_in_are_listed_too() {
+    let mut daemon = start("127.0.0.1:9", "");
+    call_with_media(daemon.sip, "+14155550100", "--hz 500 --secs 0.3", 500, &[]);
+    let id = daemon.record()["call_id"].as_str().expect("an id").to_owned();
+    let view = call(&daemon, &id);
+    assert_eq!(
+        (view["direction"].as_str(), view["status"].as_str()),
+        (Some("inbound"), Some("completed")),
+        "{view}"
+    );
+}
+
+#[test]
+fn the_command_line_dials_lists_and_hangs_up() {
+    let media = free_port().to_string();
+    let mut callee =
+        Callee::new("uas_answer", "u1", &["-key", "mport", &media, "-key", "tool", "--silent --secs 0.2"]);
+    let daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+    let api = format!("http://127.0.0.1:{}", daemon.api);
+    let run = |arguments: &[&str]| {
+        let output = Command::new(binary()).args(arguments).args(["--api", &api]).output().expect("runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let (code, told) = run(&["dial", "+442079460000", "--from", "+14155550100"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("active    outbound +14155550100 -> +442079460000 trunk carrier agent tone"),
+        "{told}"
+    );
+    let id = told.split(' ').next().expect("an id").to_owned();
+    let (code, list) = run(&["calls"]);
+    assert!(code == Some(0) && list.contains(&id), "{list}");
+    assert_eq!(run(&["hangup", &id]).0, Some(0));
+    assert!(callee.went_through());
+    poll("the end", || run(&["calls", &id]).1.contains("\"status\": \"completed\"").then_some(()));
+    let (code, told) = run(&["dial", "911", "--from", "+14155550100"]);
+    assert!(code == Some(1) && told.contains("never dialled"), "{told}");
+}

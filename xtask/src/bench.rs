@@ -1,0 +1,57 @@
+//! `cargo xtask bench load | soak`: the daemon under load, beside its peers.
+//!
+//! ```text
+//! cargo xtask bench load [--rounds 3] [--seconds 20] [--kit ../shared/perf]
+//! cargo xtask bench soak [--calls 100000]
+//! ```
+//! The server under test has CPU 1, the generator CPU 0. Ours and the peer take turns within each
+//! round, and what is printed are medians and their ratio: absolute figures of a noisy machine say
+//! little, neighbours in time say more.
+
+mod daemon;
+mod kit;
+mod load;
+mod soak;
+
+use anyhow::{Context, bail};
+
+/// Runs a benchmark by its name and options.
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let options = Options::read(arguments.get(1..).unwrap_or_default())?;
+    match arguments.first().map(String::as_str) {
+        Some("load") => load::run(&options),
+        Some("soak") => soak::run(&options),
+        _ => bail!("write: cargo xtask bench load | soak"),
+    }
+}
+
+/// What may be set.
+#[derive(Debug)]
+struct Options {
+    /// Turns of each server.
+    rounds: usize,
+    /// Measured seconds of a turn.
+    seconds: u32,
+    /// Calls of a soak.
+    calls: u32,
+    /// The measuring kit.
+    kit: String,
+}
+
+impl Options {
+    fn read(arguments: &[String]) -> anyhow::Result<Self> {
+        let mut options = Self { rounds: 3, seconds: 20, calls: 100_000, kit: "../shared/perf".to_owned() };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            let value = words.next().with_context(|| format!("{word} needs a value"))?;
+            match word.as_str() {
+                "--rounds" => options.rounds = value.parse()?,
+                "--seconds" => options.seconds = value.parse()?,
+                "--calls" => options.calls = value.parse()?,
+                "--kit" => options.kit.clone_from(value),
+                _ => bail!("{word} is none of --rounds, --seconds, --calls, --kit"),
+            }
+        }
+        Ok(options)
+    }
+}

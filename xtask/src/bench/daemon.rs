@@ -1,0 +1,95 @@
+//! A daemon of ours under test, pinned to CPU 1.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::{cargo, root, run_with};
+
+/// SIP port of the daemon.
+pub(super) const SIP: u16 = 15_060;
+/// Port of the agent that it dials.
+pub(super) const AGENT: u16 = 19_001;
+/// HTTP port.
+const API: u16 = 18_080;
+
+/// A process that ends with its guard.
+pub(super) struct Server(pub(super) Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
+            if matches!(self.0.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Server {
+    /// Starts a program on a CPU.
+    pub(super) fn start(cpu: &str, program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", cpu]).arg(program).args(arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self(command.spawn().with_context(|| format!("{command:?}"))?))
+    }
+
+    /// Memory that is this process's own share, in KiB.
+    pub(super) fn pss(&self) -> anyhow::Result<u64> {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0.id()))?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+    }
+
+    /// Open descriptors.
+    pub(super) fn descriptors(&self) -> anyhow::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.0.id()))?.count())
+    }
+
+    /// Threads.
+    pub(super) fn threads(&self) -> anyhow::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/task", self.0.id()))?.count())
+    }
+}
+
+/// Builds the release binary.
+pub(super) fn build() -> anyhow::Result<PathBuf> {
+    run_with(cargo().args(["build", "--release", "--locked", "-p", "trunkline"]))?;
+    Ok(root().join("target/release/trunkline"))
+}
+
+/// Starts our daemon with `agent` behind +14155550100.
+pub(super) fn start(binary: &Path, folder: &Path, agent: &str) -> anyhow::Result<Server> {
+    std::fs::create_dir_all(folder)?;
+    let node = format!(
+        "[node]\nname = \"bench\"\ndata_dir = \"{}\"\n[sip]\nlisten = [\"udp:127.0.0.1:{SIP}\"]\n\
+         max_calls = 50000\nnew_calls_per_second = 50000\n[media]\nlisten_address = \"127.0.0.1\"\n\
+         ports = [30000, 60000]\n[api]\nlisten = \"127.0.0.1:{API}\"\n[routes]\nfiles = [\"routes.toml\"]\n",
+        folder.join("data").display()
+    );
+    let routes = format!(
+        "[[trunk]]\nname = \"bench\"\nallowed_addresses = [\"127.0.0.1/32\"]\n\
+         [[agent]]\nname = \"agent\"\nmode = \"realtime\"\n{agent}\n\
+         [[number]]\nnumber = \"+14155550100\"\ninbound = \"agent\"\n"
+    );
+    std::fs::write(folder.join("trunkline.toml"), node)?;
+    std::fs::write(folder.join("routes.toml"), routes)?;
+    let config = folder.join("trunkline.toml");
+    let server = Server::start("1", binary, &["serve", "--config", &config.to_string_lossy()])?;
+    let end = Instant::now() + Duration::from_secs(10);
+    while std::net::TcpStream::connect(("127.0.0.1", API)).is_err() {
+        if Instant::now() > end {
+            bail!("the daemon did not start");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(server)
+}
