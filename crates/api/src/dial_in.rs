@@ -8,7 +8,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
-use crate::{Problem, Shared, bearer};
+use crate::access::bearer;
+use crate::{Problem, Shared};
 
 pub(crate) async fn connect(
     State(backend): State<Shared>,

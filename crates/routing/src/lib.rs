@@ -21,7 +21,7 @@ pub use e164::{Destination, E164, NumberPattern};
 pub use ipnet::IpNet;
 pub use load::{Source, load, load_part, load_with};
 pub use node::{
-    ListenAddress, MediaSettings, Node, NodeError, RouteSettings, SipSettings, TlsSettings, UnknownPeers,
+    ApiKey, ApiScope, ApiSettings, ListenAddress, MediaSettings, Node, NodeError, RouteSettings, SipSettings, TlsSettings, UnknownPeers,
     load_node,
 };
 pub use outbound::{OutboundCall, OutboundRefusal, decide_outbound, may_be_set, may_dial, may_follow};

@@ -16,11 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use trunkline_agent::Dialer;
 use trunkline_api::{
-    Backend, CallView, CompleteError, PlaceError, PlaceRequest, PressError, TrunkView, same,
+    Backend, CallView, CompleteError, Keys, PlaceError, PlaceRequest, PressError, Scope, TrunkView, same,
 };
 use trunkline_call::{CallHandle, Input};
 use trunkline_media::Pool;
-use trunkline_routing::{Connect, Node, RouteTable};
+use trunkline_routing::{ApiSettings, Connect, Node, RouteTable};
 use trunkline_sdp::media::are_keys;
 use trunkline_sip::Transport as Kind;
 use trunkline_transport::{Guard, LiveTls, Transport};
@@ -79,7 +79,9 @@ struct Control {
     placer: Placer,
     /// The task that tends idle dial-in sockets runs.
     tending: Arc<AtomicBool>,
-    token: Option<String>,
+    /// The API's listener is reached from this machine only.
+    is_local: bool,
+    keys: ArcSwap<Keys>,
     log_numbers: bool,
     table: Arc<ArcSwap<RouteTable>>,
     links: Arc<TrunkLinks>,
@@ -149,7 +151,8 @@ impl Gateway {
             log_numbers: options.log_numbers,
             reloading: Mutex::new(()),
             tending: Arc::new(AtomicBool::new(false)),
-            token: node.api_token.as_ref().map(|token| token.reveal().clone()),
+            is_local: node.api.listen.ip().is_loopback(),
+            keys: ArcSwap::from_pointee(settings::keys(&node, node.api.listen.ip().is_loopback())),
             table,
             links,
             agents,
@@ -164,7 +167,7 @@ impl Gateway {
             pulse: Pulse::watch(drivers, &edges),
             placer: Placer::new(edges, key),
         });
-        let (api, stop) = serve_api(node.api_listen, Arc::clone(&control)).await?;
+        let (api, stop) = serve_api(&node.api, Arc::clone(&control)).await?;
         Ok(Self { transport, api, control, stop })
     }
 
@@ -250,6 +253,7 @@ impl Control {
         self.agents.forget_idle(&old, &table);
         self.dispatcher.broadcast(|| Input::Reload(Arc::clone(&table)));
         self.links.keep(&table, &self.dispatcher);
+        self.keys.store(Arc::new(settings::keys(&loaded.node, self.is_local)));
         Ok(changes)
     }
 }
@@ -288,8 +292,14 @@ impl Backend for Control {
     fn complete_call(&self, call_sid: &str, password: Option<&str>) -> Result<(), CompleteError> {
         let (call, secret) =
             self.sids.get(call_sid).map(|entry| entry.clone()).ok_or(CompleteError::NotFound)?;
-        let wanted = secret.as_deref().or(self.token.as_deref());
-        if wanted.is_some_and(|wanted| !password.is_some_and(|shown| same(shown, wanted))) {
+        let keys = self.keys.load();
+        let may = match (secret, password) {
+            (Some(secret), Some(shown)) => same(shown.as_bytes(), secret.as_bytes()),
+            (None, Some(shown)) => keys.is_open() || keys.allows(shown, Scope::Operate),
+            (Some(_), None) => false,
+            (None, None) => keys.is_open(),
+        };
+        if !may {
             return Err(CompleteError::Unauthorized);
         }
         self.dispatcher.reply(call, Input::HangUp(call));
@@ -332,7 +342,7 @@ impl Backend for Control {
     fn may_dial_in(&self, agent: &str, secret: &str) -> bool {
         self.table.load().agents.get(agent).is_some_and(|agent| {
             agent.connect == Connect::DialIn
-                && agent.secret.as_ref().is_some_and(|s| same(s.reveal(), secret))
+                && agent.secret.as_ref().is_some_and(|s| same(s.reveal().as_bytes(), secret.as_bytes()))
         })
     }
 
@@ -347,16 +357,17 @@ impl Backend for Control {
         }
     }
 
-    fn token(&self) -> Option<&str> {
-        self.token.as_deref()
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.load_full()
     }
 }
 
 /// Serves the API; it ends when the sender is told or dropped.
 async fn serve_api(
-    address: SocketAddr,
+    settings: &ApiSettings,
     backend: Arc<Control>,
 ) -> anyhow::Result<(SocketAddr, watch::Sender<bool>)> {
+    let (address, per_second) = (settings.listen, settings.requests_per_second);
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen for the API on {address}"))?;
@@ -367,7 +378,7 @@ async fn serve_api(
             // An error means that the gateway is gone, which is also a reason to stop.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        if let Err(error) = trunkline_api::serve(listener, backend, stop).await {
+        if let Err(error) = trunkline_api::serve(listener, backend, per_second, stop).await {
             tracing::error!(%error, "the API stopped");
         }
     });
