@@ -18,6 +18,9 @@ use crate::leg::{Heard, MAX_PAYLOAD, RtpLeg};
 use crate::participant::{Frame, Outcome, Participant, Readiness, RoomIo, Told};
 use crate::playout::Playout;
 use crate::receiver::{Ordered, Receiver};
+use sound::Playing;
+
+mod sound;
 
 /// How often reports are sent (RFC 3550 §6.2).
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -49,13 +52,6 @@ pub(crate) struct Room {
     pub(crate) broken: bool,
     /// The room told of its end; it is not told twice.
     over: bool,
-}
-
-/// A sound on its way to the leg.
-struct Playing {
-    audio: Arc<[u8]>,
-    at: usize,
-    repeat: bool,
 }
 
 impl Room {
@@ -107,7 +103,7 @@ impl Room {
 
     /// Plays a sound to the leg instead of the agent.
     pub(crate) fn play(&mut self, audio: Arc<[u8]>, repeat: bool, tick: Instant) {
-        self.sound = Some(Playing { audio, at: 0, repeat });
+        self.sound = Some(Playing::new(audio, repeat));
         self.wind(tick);
     }
 
@@ -371,26 +367,6 @@ impl Room {
             self.over = true;
             self.told.push(if lost { RoomEvent::AgentLost } else { RoomEvent::AgentLeft });
         }
-    }
-}
-
-impl Playing {
-    /// The next of it; true where that was the last.
-    fn take(&mut self, out: &mut [u8]) -> bool {
-        let mut filled = 0;
-        while filled < out.len() {
-            let rest = self.audio.get(self.at..).unwrap_or_default();
-            let count = rest.len().min(out.len() - filled);
-            out[filled..filled + count].copy_from_slice(&rest[..count]);
-            (filled, self.at) = (filled + count, self.at + count);
-            if self.at >= self.audio.len() {
-                if !self.repeat || self.audio.is_empty() {
-                    return true;
-                }
-                self.at = 0;
-            }
-        }
-        false
     }
 }
 
