@@ -189,7 +189,7 @@ impl Room {
             self.frame_length = payload.len().min(MAX_PAYLOAD);
         }
         // What would go straight back would come between the packets of a press.
-        let stands = !self.is_paced() && !(self.keypad.is_idle() && self.sound.is_none());
+        let stands = !(self.is_paced() || self.keypad.is_idle() && self.sound.is_none());
         if let Some(digit) = digit.filter(|_| !stands) {
             self.pressed(digit, now);
         }
