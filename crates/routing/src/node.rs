@@ -3,6 +3,7 @@
 
 mod api;
 mod changes;
+mod clashes;
 mod media;
 mod sip;
 
@@ -19,6 +20,7 @@ use crate::problem::{Place, Report};
 use crate::{Problem, Severity};
 
 pub use api::{ApiKey, ApiScope, ApiSettings};
+pub use changes::key_changes;
 
 /// What happens to peers that no trunk claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct ListenAddress {
     pub external_address: Option<IpAddr>,
     /// The same of the name in our Contact over TLS.
     pub external_host: Option<String>,
+    /// Where it is written, for clashes.
+    pub place: Place,
 }
 
 /// `[sip.tls]`.
@@ -151,11 +155,13 @@ pub fn load_node(name: &str, text: &str) -> Result<Node, NodeError> {
     let mut top = Reader::of_document(&document, &mut report);
     let sections = ["node", "sip", "media", "api", "routes"].map(|key| top.table(key));
     top.finish(&[]);
-    let [node, sip, media, api, routes] = sections;
+    let [node, sip, media_entry, api, routes] = sections;
     let (name, data_dir) = names(node.as_ref(), &mut report);
     let sip = sip::read(sip.as_ref(), &mut report);
-    let media = media::read(media.as_ref(), &mut report);
-    let api = api::read(api.as_ref(), &mut report);
+    let media = media::read(media_entry.as_ref(), &mut report);
+    let settings = api::read(api.as_ref(), &mut report);
+    clashes::check(&sip.listen, (&media, media_entry.as_ref()), (settings.listen, api.as_ref()), &mut report);
+    let api = settings;
     let routes = route_settings(routes.as_ref(), &mut report);
     if report.problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(NodeError { problems: report.problems, routes });

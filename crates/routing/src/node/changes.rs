@@ -10,14 +10,12 @@ impl Node {
     #[must_use]
     pub fn changes(&self, next: &Self) -> Vec<String> {
         let (old, new) = (self.settings(), next.settings());
-        let mut lines: Vec<String> = old
+        old
             .iter()
             .zip(&new)
             .filter(|(old, new)| old != new)
             .map(|((key, old), (_, new))| format!("! {key} {old} -> {new}: takes effect at the next start"))
-            .collect();
-        lines.extend(keys(&self.api.keys, &next.api.keys));
-        lines
+            .collect()
     }
 
     /// Every key that is read once, as text.
@@ -38,8 +36,9 @@ impl Node {
     }
 }
 
-/// The keys of the API, which reload live; by their names.
-fn keys(old: &[ApiKey], new: &[ApiKey]) -> Vec<String> {
+/// What is different in the keys of the API, which reload live; by their names.
+#[must_use]
+pub fn key_changes(old: &[ApiKey], new: &[ApiKey]) -> Vec<String> {
     let named = |keys: &[ApiKey], name: &str| keys.iter().find(|key| key.name == name).cloned();
     let gone = old.iter().filter(|key| named(new, &key.name).is_none());
     let gone = gone.map(|key| format!("- api key {}", key.name));
@@ -110,11 +109,18 @@ fn media_settings(media: &MediaSettings) -> Vec<(&'static str, String)> {
 
 impl Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.transport.to_string().to_lowercase(), self.address)?;
+        f.write_str(&self.socket())?;
         if let Some(address) = self.external_address {
             write!(f, " as {address}")?;
         }
         self.external_host.as_ref().map_or(Ok(()), |host| write!(f, " as {host}"))
+    }
+}
+
+impl ListenAddress {
+    /// As `listen` has it: `udp:0.0.0.0:5060`.
+    pub(super) fn socket(&self) -> String {
+        format!("{}:{}", self.transport.to_string().to_lowercase(), self.address)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use trunkline_api::{Key, Keys, Scope};
 use trunkline_call::{Advertised, Challenger, ListenerNames, Shard, ShardConfig};
 use trunkline_media::PoolConfig;
-use trunkline_routing::{ApiScope, ListenAddress, Node, RouteTable};
+use trunkline_routing::{ApiKey, ApiScope, ListenAddress, Node, RouteTable};
 use trunkline_sdp::KeySeed;
 use trunkline_signalling::Timers;
 use trunkline_signalling::dialog::InDialogPolicy;
@@ -46,8 +46,8 @@ pub(super) fn data_folder(folder: &Path, data_dir: &str) -> PathBuf {
 }
 
 /// The keys of the API.
-pub(super) fn keys(node: &Node, is_local: bool) -> Keys {
-    let keys = node.api.keys.iter().map(|key| Key {
+pub(super) fn keys(keys: &[ApiKey], is_local: bool) -> Keys {
+    let keys = keys.iter().map(|key| Key {
         name: key.name.as_str().into(),
         hash: key.hash,
         scope: match key.scope {
