@@ -131,5 +131,7 @@ fn a_flood_of_requests_is_slowed_down_for_its_key_only() {
     let refused = answers.iter().find(|(status, ..)| *status == 429).expect("some are refused");
     assert!(refused.1.contains("retry-after: 1") && refused.2.contains("too_many_requests"), "{refused:?}");
     assert_eq!(http::request(daemon.api, "GET", "/v1/trunks", &calm, "").0, 200);
-    poll("its turn again", || (http::request(daemon.api, "GET", "/v1/trunks", &busy, "").0 == 200).then_some(()));
+    poll("its turn again", || {
+        (http::request(daemon.api, "GET", "/v1/trunks", &busy, "").0 == 200).then_some(())
+    });
 }

@@ -156,8 +156,7 @@ fn unauthorized(shown: bool) -> Problem {
 
 fn lacks(scope: Scope) -> Problem {
     let name = scope.name();
-    let challenge =
-        format!("Bearer realm=\"trunkline\", error=\"insufficient_scope\", scope=\"{name}\"");
+    let challenge = format!("Bearer realm=\"trunkline\", error=\"insufficient_scope\", scope=\"{name}\"");
     Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", &format!("this takes a key of scope {name}"))
         .header(header::WWW_AUTHENTICATE, &challenge)
 }

@@ -129,7 +129,8 @@ pub async fn serve(
         .route("/v1/calls/{id}", delete(calls::hang_up))
         .route("/v1/calls/{id}/dtmf", post(calls::dtmf))
         .route_layer(gate(Scope::Operate));
-    let admin = Router::new().route("/v1/config/reload", post(reload::reload)).route_layer(gate(Scope::Admin));
+    let admin =
+        Router::new().route("/v1/config/reload", post(reload::reload)).route_layer(gate(Scope::Admin));
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

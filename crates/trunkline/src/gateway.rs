@@ -221,4 +221,3 @@ async fn serve_api(
     });
     Ok((bound, stop))
 }
-

@@ -198,6 +198,7 @@ impl Call {
             agent: Arc::clone(&self.route.agent),
             call_id: self.id.clone(),
             sip_call_id: self.leg.dialog().call_id.clone(),
+            direction: self.direction(),
             parameters,
         }
     }

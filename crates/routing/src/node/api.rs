@@ -41,11 +41,7 @@ pub struct ApiSettings {
 
 impl Default for ApiSettings {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            requests_per_second: 100,
-            keys: Vec::new(),
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), requests_per_second: 100, keys: Vec::new() }
     }
 }
 
@@ -54,8 +50,7 @@ pub(super) fn read(entry: Option<&Entry<'_>>, report: &mut Report<'_>) -> ApiSet
     let Some(entry) = entry else { return settings };
     let mut reader = Reader::of_entry(entry, report);
     settings.listen = parsed(&mut reader, "listen", "an address and port").unwrap_or(settings.listen);
-    settings.requests_per_second =
-        count(&mut reader, "requests_per_second", settings.requests_per_second);
+    settings.requests_per_second = count(&mut reader, "requests_per_second", settings.requests_per_second);
     if let Some((_, span)) = reader.string("token") {
         let instead = "token is no longer a key of [api]; `trunkline key` prints a key and its [[api.key]]";
         reader.report.error(&span, instead.to_owned());
@@ -80,8 +75,7 @@ pub(super) fn read(entry: Option<&Entry<'_>>, report: &mut Report<'_>) -> ApiSet
 fn key(entry: &Entry<'_>, before: &[ApiKey], report: &mut Report<'_>) -> Option<ApiKey> {
     let mut reader = Reader::of_entry(entry, report);
     let (name, hash) = (reader.required("name"), reader.required("hash"));
-    let scopes =
-        [("read", ApiScope::Read), ("operate", ApiScope::Operate), ("admin", ApiScope::Admin)];
+    let scopes = [("read", ApiScope::Read), ("operate", ApiScope::Operate), ("admin", ApiScope::Admin)];
     let scope = match reader.has("scope") {
         true => reader.choice("scope", &scopes),
         false => Some(ApiScope::Read),

@@ -10,8 +10,7 @@ impl Node {
     #[must_use]
     pub fn changes(&self, next: &Self) -> Vec<String> {
         let (old, new) = (self.settings(), next.settings());
-        old
-            .iter()
+        old.iter()
             .zip(&new)
             .filter(|(old, new)| old != new)
             .map(|((key, old), (_, new))| format!("! {key} {old} -> {new}: takes effect at the next start"))

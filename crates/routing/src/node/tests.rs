@@ -103,7 +103,11 @@ fn keys_of_the_api_are_their_hashes_and_what_they_allow() {
         hash.to_uppercase(),
     );
     let keys = node(&text).api.keys;
-    assert_eq!((keys[0].scope, keys[1].scope), (ApiScope::Read, ApiScope::Admin), "the least where none is said");
+    assert_eq!(
+        (keys[0].scope, keys[1].scope),
+        (ApiScope::Read, ApiScope::Admin),
+        "the least where none is said"
+    );
     assert_eq!((keys[0].hash[..3].to_vec(), keys[0].hash), (vec![0x01, 0x23, 0x45], keys[1].hash));
     assert!(ApiScope::Admin > ApiScope::Operate && ApiScope::Operate > ApiScope::Read);
     let wrong = format!("{}[[api.key]]\nname = \"a\"\nhash = \"+1{}\"\nscope = \"root\"\n", text, &hash[2..]);
