@@ -168,7 +168,11 @@ impl Bench {
     /// A call that was answered, its handle and our tag.
     fn talk(&mut self, id: &str, number: &str) -> (CallHandle, String) {
         let call = self.receive(invite(id, number, "").as_bytes()).call();
-        self.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
+        self.input(Input::MediaOpened(
+            call,
+            Member::FIRST,
+            Some("192.0.2.10:10000".parse().expect("address")),
+        ));
         let said = self.input(Input::AgentConnected(call, Ok(())));
         assert_eq!(said.codes(), [200]);
         let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");
@@ -199,7 +203,11 @@ fn a_call_from_invite_to_record() {
     let call = said.call();
     assert_eq!(call.shard(), 3);
     bench.input(Input::AgentConnected(call, Ok(())));
-    let said = bench.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
+    let said = bench.input(Input::MediaOpened(
+        call,
+        Member::FIRST,
+        Some("192.0.2.10:10000".parse().expect("address")),
+    ));
     assert_eq!(said.codes(), [200]);
     assert!(said.outputs.iter().any(|output| matches!(output, Output::StartRoom(_))));
     let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");

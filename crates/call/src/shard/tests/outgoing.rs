@@ -72,7 +72,11 @@ pub(super) fn ring_by(bench: &mut Bench, change: impl FnOnce(&str) -> String) ->
     let call = place_by(bench, change(TABLES));
     let said = bench.input(Input::FlowFound(call, Member::FIRST, Ok((flow("192.0.2.20:5062"), false))));
     assert!(said.outputs.iter().any(|output| matches!(output, Output::OpenMedia { spec: None, .. })));
-    let said = bench.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
+    let said = bench.input(Input::MediaOpened(
+        call,
+        Member::FIRST,
+        Some("192.0.2.10:10000".parse().expect("address")),
+    ));
     let variables = said.outputs.into_iter().find_map(|output| match output {
         Output::ConnectAgent(_, request) => Some(request.parameters),
         _ => None,
@@ -134,7 +138,9 @@ fn a_call_goes_out_is_answered_and_ends() {
     let said = bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
     assert_eq!(methods(&said), ["ACK"]);
     assert!(starts(&said) && said.outputs.iter().any(|o| matches!(o, Output::Answered(..))));
-    assert!(said.outputs.iter().any(|o| matches!(o, Output::UpdateMedia(_, _, spec) if spec.payload_type == 8)));
+    assert!(
+        said.outputs.iter().any(|o| matches!(o, Output::UpdateMedia(_, _, spec) if spec.payload_type == 8))
+    );
     let pressed = |said: &Said| {
         said.outputs.iter().find_map(|output| match output {
             Output::Press(_, _, keys) => Some(keys.clone()),
@@ -369,7 +375,11 @@ fn an_outgoing_call_offers_keys_over_tls_and_takes_only_an_encrypted_answer() {
         let call = place_by(&mut bench, tables.clone());
         let way = Flow { transport, ..flow("192.0.2.20:5062") };
         bench.input(Input::FlowFound(call, Member::FIRST, Ok((way, false))));
-        bench.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
+        bench.input(Input::MediaOpened(
+            call,
+            Member::FIRST,
+            Some("192.0.2.10:10000".parse().expect("address")),
+        ));
         let mut said = bench.input(Input::AgentConnected(call, Ok(())));
         if outcome == "no INVITE" {
             assert!(said.requests.is_empty());
