@@ -9,7 +9,7 @@ use trunkline_signalling::dialog::{Cx, Ended};
 use trunkline_sip::Flow;
 use trunkline_sip::text::OneLine;
 
-use super::line::{Dialing, Line, PlaceLine};
+use super::line::{Line, PlaceLine};
 use super::{Call, Phase};
 use crate::{CallHandle, CallStart, EndedBy, Output, PlaceCall, ShardConfig};
 
@@ -93,7 +93,9 @@ impl Call {
         if self.phase != Phase::Ringing {
             return;
         }
-        self.first.dialing.as_mut().map(|dialing| Dialing::progressed(dialing));
+        if let Some(dialing) = &mut self.first.dialing {
+            dialing.progressed();
+        }
         tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), code, "progress");
         if let Ok(selection) = self.first.accept(body) {
             self.agree(selection, out);

@@ -15,7 +15,8 @@ use trunkline_sip::Flow;
 
 use crate::{CallHandle, ShardConfig};
 
-pub(super) use dialing::{Dialing, PlaceLine};
+use dialing::Dialing;
+pub(super) use dialing::PlaceLine;
 
 /// One leg.
 #[derive(Debug)]
