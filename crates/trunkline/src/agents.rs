@@ -19,6 +19,7 @@ use trunkline_routing::{Agent, Builtin, Connect, RouteTable};
 use trunkline_sip::text::OneLine;
 
 use crate::metrics::Metrics;
+use crate::sounds::Sounds;
 
 /// Idle sockets kept of one dial-in agent.
 const MAX_IDLE: usize = 4096;
@@ -36,6 +37,7 @@ pub(crate) struct Agents {
     idle: DashMap<String, VecDeque<Link>>,
     /// Calls whose agent is being dialled.
     dialling: DashMap<CallHandle, AbortHandle>,
+    pub(crate) sounds: Sounds,
     folder: PathBuf,
 }
 
@@ -55,6 +57,7 @@ impl Agents {
             prompts: ArcSwap::default(),
             idle: DashMap::new(),
             dialling: DashMap::new(),
+            sounds: Sounds::of(&folder),
             folder,
         }
     }
@@ -79,6 +82,7 @@ impl Agents {
     /// Plays these files from now on.
     pub(crate) fn use_prompts(&self, prompts: Prompts) {
         self.prompts.store(Arc::new(prompts));
+        self.sounds.forget();
     }
 
     /// Brings an agent into a room. One that takes no time gives its outcome at once; for the others
