@@ -33,6 +33,8 @@ pub struct AgentRequest {
     pub call_id: String,
     /// The Call-ID, for the log.
     pub sip_call_id: String,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
     /// What it is told: `from_number`, `to_number`, `system__…`, metadata, attributes.
     pub parameters: Vec<(String, String)>,
 }

@@ -196,6 +196,7 @@ impl Call {
             agent: Arc::clone(&self.route.agent),
             call_id: self.id.clone(),
             sip_call_id: self.first.sip_call_id().to_owned(),
+            direction: self.direction(),
             parameters,
         }
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::E164;
+use crate::{E164, Protocol};
 
 fn source(text: &str) -> Vec<Source> {
     vec![Source { name: "a.toml".to_owned(), text: text.to_owned() }]
@@ -193,6 +193,28 @@ fn keys_travel_where_nobody_can_read_them() {
         let lines = format!("media_encryption = \"require\"\ntransport = \"{transport}\"");
         let problems = trunk(&lines).expect_err("keys in the clear");
         assert!(problems[0].message.contains("sdes_over_plaintext"), "{problems:?}");
+    }
+}
+
+#[test]
+fn an_agent_of_linear_audio_says_at_which_rate() {
+    let load_agent = |lines: &str| {
+        let text = format!("[[agent]]\nname = \"a\"\nconnect = \"ws://x\"\n{lines}\n");
+        load(&source(&text), None).map(|(table, _)| table.agents["a"].protocol)
+    };
+    let l16 = |rate| Ok(Protocol::L16 { rate });
+    let told = |lines: &str| load_agent(lines).map_err(|problems| problems[0].to_string());
+    assert_eq!(told("protocol = \"l16\""), l16(8000));
+    assert_eq!(told("protocol = \"l16\"\nsample_rate = 24000"), l16(24_000));
+    for (lines, what) in [
+        ("protocol = \"l16\"\nsample_rate = 11025", "8000, 16000 or 24000"),
+        ("protocol = \"l16\"\nsample_rate = 48000", "sample_rate"),
+        ("protocol = \"twilio\"\nsample_rate = 16000", "goes with protocol"),
+        ("protocol = \"pcm\"", "\"l16\""),
+        ("", "needs protocol"),
+    ] {
+        let problem = told(lines).expect_err(lines);
+        assert!(problem.contains(what), "{lines}: {problem}");
     }
 }
 
