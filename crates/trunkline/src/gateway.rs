@@ -23,7 +23,7 @@ use trunkline_routing::ApiSettings;
 use trunkline_sip::Transport as Kind;
 use trunkline_transport::Transport;
 
-use control::Control;
+use control::{Control, LiveKeys};
 
 use crate::admission::Admission;
 use crate::agents::Agents;
@@ -117,9 +117,7 @@ impl Gateway {
             log_numbers: options.log_numbers,
             reloading: Mutex::new(()),
             tending: Arc::new(AtomicBool::new(false)),
-            is_local: node.api.listen.ip().is_loopback(),
-            keys: ArcSwap::from_pointee(settings::keys(&node.api.keys, node.api.listen.ip().is_loopback())),
-            configured_keys: ArcSwap::from_pointee(node.api.keys.clone()),
+            keys: LiveKeys::new(&node.api),
             table,
             links,
             agents,

@@ -13,7 +13,7 @@ use trunkline_api::{
     TrunkView, same,
 };
 use trunkline_call::{CallHandle, Input};
-use trunkline_routing::{ApiKey, Connect, Node, RouteTable, key_changes};
+use trunkline_routing::{ApiKey, ApiSettings, Connect, Node, RouteTable, key_changes};
 use trunkline_sdp::media::are_keys;
 use trunkline_transport::{Guard, LiveTls};
 
@@ -47,11 +47,7 @@ pub(super) struct Control {
     pub(super) placer: Placer,
     /// The task that tends idle dial-in sockets runs.
     pub(super) tending: Arc<AtomicBool>,
-    /// The API's listener is reached from this machine only.
-    pub(super) is_local: bool,
-    pub(super) keys: ArcSwap<Keys>,
-    /// The same as they stand in the file.
-    pub(super) configured_keys: ArcSwap<Vec<ApiKey>>,
+    pub(super) keys: LiveKeys,
     pub(super) log_numbers: bool,
     pub(super) table: Arc<ArcSwap<RouteTable>>,
     pub(super) links: Arc<TrunkLinks>,
@@ -62,6 +58,28 @@ pub(super) struct Control {
     pub(super) guard: Arc<Guard>,
     pub(super) tls: Option<Arc<LiveTls>>,
     pub(super) sids: Arc<DashMap<String, (CallHandle, Option<String>)>>,
+}
+
+/// The keys of the API, as a reload replaces them.
+pub(super) struct LiveKeys {
+    /// The API's listener is reached from this machine only.
+    is_local: bool,
+    keys: ArcSwap<Keys>,
+    /// The same as they stand in the file.
+    configured: ArcSwap<Vec<ApiKey>>,
+}
+
+impl LiveKeys {
+    pub(super) fn new(api: &ApiSettings) -> Self {
+        let is_local = api.listen.ip().is_loopback();
+        let keys = ArcSwap::from_pointee(settings::keys(&api.keys, is_local));
+        Self { is_local, keys, configured: ArcSwap::from_pointee(api.keys.clone()) }
+    }
+
+    fn replace(&self, keys: Vec<ApiKey>) {
+        self.keys.store(Arc::new(settings::keys(&keys, self.is_local)));
+        self.configured.store(Arc::new(keys));
+    }
 }
 
 impl Control {
@@ -90,16 +108,14 @@ impl Control {
         self.agents.forget_idle(&old, &table);
         self.dispatcher.broadcast(|| Input::Reload(Arc::clone(&table)));
         self.links.keep(&table, &self.dispatcher);
-        let keys = loaded.node.api.keys;
-        self.keys.store(Arc::new(settings::keys(&keys, self.is_local)));
-        self.configured_keys.store(Arc::new(keys));
+        self.keys.replace(loaded.node.api.keys);
         Ok(changes)
     }
 
     /// What a configuration changes of what reloads live.
     fn live_changes(&self, next: &Loaded) -> Vec<String> {
         let mut changes = self.table.load().changes(&next.table);
-        changes.extend(key_changes(&self.configured_keys.load(), &next.node.api.keys));
+        changes.extend(key_changes(&self.keys.configured.load(), &next.node.api.keys));
         changes
     }
 
@@ -146,7 +162,7 @@ impl Backend for Control {
     fn complete_call(&self, call_sid: &str, password: Option<&str>) -> Result<(), CompleteError> {
         let (call, secret) =
             self.sids.get(call_sid).map(|entry| entry.clone()).ok_or(CompleteError::NotFound)?;
-        let keys = self.keys.load();
+        let keys = self.keys.keys.load();
         let may = match (secret, password) {
             (Some(secret), Some(shown)) => same(shown.as_bytes(), secret.as_bytes()),
             (None, Some(shown)) => keys.is_open() || keys.allows(shown, Scope::Operate),
@@ -212,7 +228,7 @@ impl Backend for Control {
     }
 
     fn keys(&self) -> Arc<Keys> {
-        self.keys.load_full()
+        self.keys.keys.load_full()
     }
 }
 
