@@ -3,6 +3,7 @@
 pub mod analysis;
 mod call;
 mod demo;
+mod moment;
 mod phone;
 mod remote;
 mod serve;
@@ -107,15 +108,16 @@ struct RouteArgs {
     /// The caller.
     #[arg(long, default_value = "anonymous")]
     from: String,
-    /// Come in over this trunk.
+    /// Come in over this trunk, whatever others hold its addresses.
     #[arg(long, conflicts_with = "source_ip")]
     trunk: Option<String>,
-    /// Come in from this address.
+    /// Come in from this address. Where neither is given, from 127.0.0.1.
     #[arg(long)]
     source_ip: Option<IpAddr>,
-    /// At this time (RFC 3339); tables have no schedules yet, so it changes nothing.
+    /// At this time (RFC 3339, like 2026-12-25T03:00Z); the tables have no schedules, so none changes the
+    /// decision.
     #[arg(long)]
-    at: Option<String>,
+    at: Option<moment::Moment>,
 }
 
 #[derive(Args)]
