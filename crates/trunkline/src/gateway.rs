@@ -27,10 +27,12 @@ use control::{Control, LiveKeys};
 
 use crate::admission::Admission;
 use crate::agents::Agents;
+use crate::calls::Calls;
 use crate::certificates;
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::driver::{Dispatcher, Edges, Observer, ShardState};
+use crate::ladders::Ladders;
 use crate::links::TrunkLinks;
 use crate::metrics::Metrics;
 use crate::placing::Placer;
@@ -89,6 +91,7 @@ impl Gateway {
         let tls = certificates::load(&node, &folder, roots)?;
         let transport = settings::listen(&node, tls.clone(), Arc::clone(&guard), dispatcher.clone())?;
         let admission = Arc::new(Admission::new(node.sip.max_calls, node.sip.new_calls_per_second));
+        let ladders = Arc::new(Ladders::new(if node.api.ladders { threads } else { 0 }));
         let edges = Arc::new(Edges {
             transport: Arc::clone(&transport),
             pool,
@@ -101,7 +104,8 @@ impl Gateway {
             sids: Arc::new(DashMap::new()),
             table: Arc::clone(&table),
             shards: (0..threads).map(|_| ShardState::default()).collect(),
-            calls: Arc::default(),
+            calls: Arc::new(Calls::new(node.api.ended_calls, Arc::clone(&ladders))),
+            ladders,
             trunks: Arc::default(),
             links: Arc::clone(&links),
             clock: Clock::start(),
