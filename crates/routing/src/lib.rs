@@ -15,6 +15,7 @@ mod outbound;
 mod private;
 mod problem;
 mod table;
+mod transfer;
 
 pub use caller::{Called, Caller, called_number};
 pub use candidates::asks_for_proof;
@@ -33,5 +34,6 @@ pub use table::{
     Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, Transport,
     Trunk, TrunkAddress, TrunkAuth,
 };
+pub use transfer::{DestinationPattern, ReferForm, TransferRefusal, TransferRoute, decide_transfer};
 pub use trunkline_sdp::MediaEncryption;
 pub use trunkline_sdp::media::DtmfMethod;

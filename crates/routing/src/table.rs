@@ -9,7 +9,7 @@ use trunkline_sdp::MediaEncryption;
 use trunkline_sdp::media::DtmfMethod;
 use trunkline_sip::Hop;
 
-use crate::{E164, NumberPattern, Place, Secret};
+use crate::{DestinationPattern, E164, NumberPattern, Place, ReferForm, Secret};
 
 /// Which way calls run over a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +128,12 @@ pub struct Trunk {
     pub calls_per_second: Option<u32>,
     /// Most calls out at once.
     pub max_calls: Option<u32>,
+    /// How the carrier wants the target of a transfer written.
+    pub refer: ReferForm,
+    /// The carrier may have us call somebody (REFER).
+    pub accept_refer: bool,
+    /// The carrier knows Replaces: a transfer may name a call of ours that it is to take over.
+    pub replaces: bool,
     /// Put into every INVITE.
     pub headers: Vec<(String, String)>,
     /// How.
@@ -232,6 +238,8 @@ pub struct Number {
     pub active: bool,
     /// Limits.
     pub limits: CallLimits,
+    /// Whom its calls may be transferred to; nobody where empty.
+    pub allowed_destinations: Vec<DestinationPattern>,
     /// Handed to the agent with each call.
     pub metadata: Vec<(String, String)>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trunkline_routing::{Decision, InboundCall, Route, Trunk, UnknownPeers, decide};
 use trunkline_sdp::Member;
-use trunkline_signalling::dialog::{Cx, Draft, LegTerms};
+use trunkline_signalling::dialog::{Cx, Draft, InDialogPolicy, LegTerms};
 use trunkline_signalling::{Now, ServerId};
 use trunkline_sip::check::{self, Capabilities, Rejection};
 use trunkline_sip::{
@@ -78,7 +78,9 @@ impl Shard {
 
     /// What we can do, for Allow, Unsupported and Accept.
     fn capabilities(&self) -> Capabilities<'static> {
-        Capabilities { methods: self.config.in_dialog.methods(), extensions: EXTENSIONS, bodies: BODIES }
+        // Whether a REFER is obeyed depends on its leg.
+        let policy = InDialogPolicy { refer: true, ..self.config.in_dialog };
+        Capabilities { methods: policy.methods(), extensions: EXTENSIONS, bodies: BODIES }
     }
 
     /// A malformed request is answered as well as it can be, without state; an ACK never is.

@@ -421,7 +421,7 @@ fn answers_go_to_the_source_whatever_maddr_says() {
 #[test]
 fn info_and_message_are_taken_or_refused_and_allow_says_which() {
     for (info, message) in [(false, false), (true, false), (false, true), (true, true)] {
-        let mut bench = Bench::with_policy(UnknownPeers::Drop, InDialogPolicy { info, message });
+        let mut bench = Bench::with_policy(UnknownPeers::Drop, InDialogPolicy { info, message, refer: false });
         let (_, tag) = bench.talk("a", "+14155550100");
         let mut ask =
             |method: &str, cseq| bench.receive(in_dialog("a", method, cseq, &tag, "", "").as_bytes());

@@ -6,7 +6,7 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Agent, Builtin, CallLimits, Connect, Number, Protocol, RouteTable, Trunk, TrunkAddress};
+use crate::{Agent, Builtin, CallLimits, Connect, Number, Protocol, ReferForm, RouteTable, Trunk, TrunkAddress};
 
 /// The keys of an entry and their values as text.
 type Keys = Vec<(&'static str, String)>;
@@ -96,6 +96,9 @@ fn trunk_keys(trunk: &Trunk) -> Keys {
         ("allowed_destinations", list(&trunk.allowed_destinations)),
         ("calls_per_second", option(trunk.calls_per_second.as_ref())),
         ("max_calls", option(trunk.max_calls.as_ref())),
+        ("refer", refer(trunk.refer).to_owned()),
+        ("accept_refer", trunk.accept_refer.to_string()),
+        ("replaces", trunk.replaces.to_string()),
         ("headers", pairs(&trunk.headers)),
         ("transport", word(&trunk.transport)),
         ("media_encryption", word(&trunk.media_encryption)),
@@ -104,6 +107,14 @@ fn trunk_keys(trunk: &Trunk) -> Keys {
     ];
     keys.extend(limit_keys(&trunk.limits));
     keys
+}
+
+const fn refer(form: ReferForm) -> &'static str {
+    match form {
+        ReferForm::AtTrunk => "e164@trunk",
+        ReferForm::Tel => "tel",
+        ReferForm::AsGiven => "as-given",
+    }
 }
 
 fn agent_changes(old: &Agent, new: &Agent) -> Vec<String> {
@@ -138,6 +149,7 @@ fn number_keys(number: &Number) -> Keys {
         ("outbound", name_of(number.outbound.as_ref())),
         ("sms", name_of(number.sms.as_ref())),
         ("active", number.active.to_string()),
+        ("allowed_destinations", list(&number.allowed_destinations)),
         ("metadata", pairs(&number.metadata)),
     ];
     keys.extend(limit_keys(&number.limits));

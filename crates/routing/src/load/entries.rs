@@ -11,7 +11,7 @@ use super::reader::{Entry, Placed, Reader};
 use super::{closest, slot};
 use crate::problem::Report;
 use crate::table::Builtin;
-use crate::{Agent, CallLimits, Connect, E164, Mode, Number, NumberPattern, Protocol, RouteTable, Trunk};
+use crate::{Agent, CallLimits, Connect, DestinationPattern, E164, Mode, Number, NumberPattern, Protocol, RouteTable, Trunk};
 
 /// How long one agent address may take where the agent does not say: 5 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -71,6 +71,7 @@ pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTab
     let slots = [reader.string("inbound"), reader.string("outbound"), reader.string("sms")];
     let active = reader.boolean("active").unwrap_or(true);
     let limits = limits(&mut reader);
+    let allowed_destinations = destinations(&mut reader);
     let trunk = trunk.and_then(|(name, span)| bound_trunk(table, &name, &span, reader.report));
     let metadata = metadata(&mut reader, trunk.as_deref());
     reader.finish(&[]);
@@ -85,7 +86,7 @@ pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTab
         report.error(&span, format!("{text:?} is no E.164 number; write a plus sign, the country code and the number, like \"+14155550100\""));
         return None;
     };
-    Some(Number { number, name, trunk, inbound, outbound, sms, active, limits, metadata })
+    Some(Number { number, name, trunk, inbound, outbound, sms, active, limits, allowed_destinations, metadata })
 }
 
 fn bound_trunk(
@@ -144,6 +145,20 @@ pub(super) fn patterns(reader: &mut Reader<'_, '_, '_>, key: &'static str) -> Ve
                 &span,
                 format!("{text:?} is no number; write \"+14155550100\" or a prefix like \"+1415*\"",),
             ),
+        }
+    }
+    patterns
+}
+
+/// Whom a number's calls may be transferred to.
+fn destinations(reader: &mut Reader<'_, '_, '_>) -> Vec<DestinationPattern> {
+    let mut patterns = Vec::new();
+    for (text, span) in reader.strings("allowed_destinations").unwrap_or_default() {
+        match DestinationPattern::parse(&text) {
+            Some(pattern) => patterns.push(pattern),
+            None => reader.report.error(&span, format!(
+                "{text:?} is no destination; write \"+14155550100\", a prefix like \"+1415*\" or \"sip:*@example.com\"",
+            )),
         }
     }
     patterns
