@@ -5,6 +5,7 @@
 //! other call notices.
 
 mod departed;
+mod legs;
 mod proof;
 mod requests;
 mod trunks;
@@ -135,10 +136,19 @@ impl Shard {
                 }
             }
             Input::Room(call, event) => {
-                self.with_call(call, now, |call, cx, out| call.room_event(cx, event, out));
+                let table = Arc::clone(&self.table);
+                self.with_call(call, now, |call, cx, out| call.room_event(cx, &table, event, out));
             }
-            // A call of one leg leaves with its room.
-            Input::LegClosed(..) => {}
+            Input::Transfer(call, ask) => self.transfer(call, *ask, now),
+            Input::CompleteTransfer(call, stays) => {
+                self.with_call(call, now, |call, cx, out| call.complete_transfer(cx, stays, out));
+            }
+            Input::CancelTransfer(call) => {
+                self.with_call(call, now, |call, cx, out| call.cancel_transfer(cx, out));
+            }
+            Input::LegClosed(call, member, _) => {
+                self.with_call(call, now, |call, _, _| call.leg_closed(member));
+            }
             Input::RoomClosed(call, stats) => {
                 self.with_call(call, now, |call, cx, out| call.room_closed(cx, stats, out));
             }
@@ -332,6 +342,7 @@ impl Shard {
         } else if call.is_over() {
             self.forget(&mut held, now);
         } else {
+            self.follow_legs(&mut held, now);
             self.adopt_clients(&mut held);
             self.schedule(&mut held);
             self.calls.insert(handle, held);
@@ -374,6 +385,7 @@ impl Shard {
                 self.departed.keep(*key, (dialog, late), until);
             }
         }
+        self.let_go(held, now);
         for (_, key) in &held.dialogs {
             self.dialogs.remove(key);
         }

@@ -263,18 +263,8 @@ impl Shard {
         let handle = call.handle();
         self.outputs.push_back(Output::Began(handle, Box::new(call.start())));
         let mut held = Held { call, dialogs: Vec::new(), invite, clients: Vec::new(), scheduled: None };
-        self.adopt_dialogs(&mut held);
+        self.follow_legs(&mut held, Now::default());
         self.calls.insert(handle, Box::new(held));
-    }
-
-    /// The dialogs of a call's legs are found by what their messages name.
-    fn adopt_dialogs(&mut self, held: &mut Held) {
-        let handle = held.call.handle();
-        for (member, call_id, tag) in held.call.dialogs() {
-            let key = self.dialog_key(call_id.as_bytes(), tag);
-            self.dialogs.insert(key, (handle, member));
-            held.dialogs.push((member, key));
-        }
     }
 
     /// Answers with a code and tells the edges why, and by which trunk it came.

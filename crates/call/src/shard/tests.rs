@@ -9,13 +9,14 @@ use trunkline_signalling::dialog::InDialogPolicy;
 use trunkline_sip::{Flow, Hop, Message, Response, Target, Transport, read};
 
 use super::*;
-use crate::{Advertised, MediaStats};
+use crate::{Advertised, MediaStats, Spread};
 
 mod dialogs;
 mod encryption;
 mod ladders;
 mod outgoing;
 mod placed;
+mod transfers;
 mod reconnect;
 mod trunks;
 
@@ -75,6 +76,7 @@ impl Bench {
         let (table, _) = load(&[source], None).expect("loads");
         let config = ShardConfig {
             shard: 3,
+            spread: Spread::over(1, KeyedHash::new((1, 2))),
             key: (1, 2),
             key_seed: trunkline_sdp::KeySeed::new([9; 32]),
             timers: Timers::default(),

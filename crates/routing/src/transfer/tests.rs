@@ -4,14 +4,17 @@ use crate::{OutboundCall, Source, decide_outbound, load};
 const TABLE: &str = r#"
 [[trunk]]
 name = "t"
+direction = "outbound"
 address = "sbc.example.com"
 allowed_destinations = ["+1*", "+44*"]
 [[trunk]]
 name = "tel"
+direction = "outbound"
 address = "tel.example.com"
 refer = "tel"
 [[trunk]]
 name = "given"
+direction = "outbound"
 address = "given.example.com"
 refer = "as-given"
 [[agent]]
@@ -19,12 +22,12 @@ name = "echo"
 connect = "builtin:echo"
 [[number]]
 number = "+14155550100"
-inbound = "echo"
+outbound = "echo"
 trunk = "t"
 allowed_destinations = ["+1415*", "+1900*", "+49*", "sip:desk-*@sbc.example.com", "sip:*@pbx.example.org"]
 [[number]]
 number = "+14155550101"
-inbound = "echo"
+outbound = "echo"
 "#;
 
 fn table() -> RouteTable {

@@ -142,6 +142,13 @@ impl Leg {
         }
     }
 
+    /// Nobody waits for the outcome of our REFER any more.
+    pub fn forget_refer(&mut self) {
+        if let Some(referrals) = &mut self.referrals {
+            referrals.ours = None;
+        }
+    }
+
     /// NOTIFY: how our REFER goes. It is answered also when nobody waits for it any more.
     pub(super) fn notified(&mut self, cx: &mut Cx<'_>, tx: ServerId, request: &Request) {
         let event = request.headers.text(&HeaderName::Event).unwrap_or_default();
