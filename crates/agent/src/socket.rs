@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use trunkline_media::{Frame, Participant, Readiness, RoomIo};
 use trunkline_sdp::Codec;
+use trunkline_sdp::control::AgentNews;
 use tungstenite::Utf8Bytes;
 
 use crate::link::{Link, Received};
@@ -52,6 +53,15 @@ pub trait Wire: Send {
     fn read_binary(&mut self, bytes: &[u8], audio: &mut Vec<u8>) -> bool;
 }
 
+/// How an agent wants to be treated, whatever its protocol.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// It is told what happens in its call beside what its protocol has words for.
+    pub events: bool,
+    /// It is sought where its connection breaks: what it had said is not played then.
+    pub comes_again: bool,
+}
+
 /// What waits for its place in the queue to be reached.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -72,6 +82,7 @@ pub struct SocketAgent<W> {
     /// Marks up to this one were cleared.
     cleared: u64,
     timeline: Timeline,
+    manner: Manner,
     decoded: Vec<u8>,
     started: bool,
     gone: bool,
@@ -104,7 +115,7 @@ impl Early {
 impl<W: Wire> SocketAgent<W> {
     /// An agent on an open link.
     #[must_use]
-    pub fn new(link: Link, call: CallNames, wire: W) -> Self {
+    pub fn new(link: Link, call: CallNames, wire: W, manner: Manner) -> Self {
         Self {
             link,
             call,
@@ -113,6 +124,7 @@ impl<W: Wire> SocketAgent<W> {
             next_mark: 0,
             cleared: 0,
             timeline: Timeline::default(),
+            manner,
             decoded: Vec::new(),
             started: false,
             gone: false,
@@ -134,10 +146,7 @@ impl<W: Wire> SocketAgent<W> {
                     self.gone = true;
                     return room.leave_when_played();
                 }
-                Received::Broken => {
-                    self.gone = true;
-                    return room.lost();
-                }
+                Received::Broken => return self.sent(false, room),
             }
         }
         room.read_again();
@@ -179,7 +188,7 @@ impl<W: Wire> SocketAgent<W> {
             }
             FromAgent::Dtmf(keys) => room.press(&keys),
             FromAgent::Hangup => room.leave_when_played(),
-            FromAgent::Ask(_) => self.not_understood("what is asked for is not there yet"),
+            FromAgent::Ask(ask) => room.ask(*ask),
             FromAgent::Unknown(why) => self.not_understood(&why),
         }
     }
@@ -214,6 +223,9 @@ impl<W: Wire> SocketAgent<W> {
     fn sent(&mut self, sent: bool, room: &mut RoomIo<'_>) {
         if !sent {
             self.gone = true;
+            if self.manner.comes_again {
+                room.clear();
+            }
             room.lost();
         }
     }
@@ -254,6 +266,19 @@ impl<W: Wire> Participant for SocketAgent<W> {
         if !self.gone {
             let sent = self.link.send(self.wire.digit(digit));
             self.sent(sent, room);
+        }
+    }
+
+    fn tell(&mut self, news: &AgentNews, room: &mut RoomIo<'_>) {
+        if self.gone || !self.started || !self.manner.events {
+            return;
+        }
+        match serde_json::to_string(news) {
+            Ok(text) => {
+                let sent = self.link.send(text.into());
+                self.sent(sent, room);
+            }
+            Err(why) => tracing::error!(%why, "news for an agent cannot be written"),
         }
     }
 

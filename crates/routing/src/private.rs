@@ -43,6 +43,11 @@ impl<T> Pii<T> {
         &self.0
     }
 
+    /// The value itself, to be changed.
+    pub const fn reveal_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+
     /// The value itself, where it leaves for the outside.
     pub fn into_inner(self) -> T {
         self.0

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use trunkline_routing::{Decision, InboundCall, IpNet, RouteTable, asks_for_proof, decide};
+use trunkline_routing::{Decision, InboundCall, IpNet, RouteTable, asks_for_proof, decide, key_changes};
 use trunkline_sip::{HeaderName, Method, Request};
 
 use super::{ConfigArgs, RouteArgs};
@@ -100,6 +100,7 @@ fn print_decision(decision: &Decision) -> ExitCode {
 pub(super) fn diff(args: &ConfigArgs, new: &Path) -> anyhow::Result<ExitCode> {
     let (old, new) = (read(&args.config)?, read(new)?);
     let mut changes = old.table.changes(&new.table);
+    changes.extend(key_changes(&old.node.api.keys, &new.node.api.keys));
     changes.extend(old.node.changes(&new.node));
     print_changes(&changes);
     Ok(ExitCode::SUCCESS)
