@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
+use trunkline_agent::FromAgent;
 use trunkline_agent::Sids;
-use trunkline_agent::twilio::{FromAgent, Writer};
+use trunkline_agent::twilio::{Writer, read};
 use trunkline_media::{Playout, Receiver, RtpHeader, write_rtp};
 use trunkline_routing::{InboundCall, Source, decide, load};
 use trunkline_signalling::{Inbound, KeyedHash, Mono, Timers, Transactions};
@@ -135,7 +136,7 @@ fn media(c: &mut Criterion) {
     c.bench_function("40 ms from an agent, played", |b| {
         b.iter(|| {
             let now = Instant::now();
-            assert_eq!(FromAgent::read(black_box(&text), &mut audio), FromAgent::Media);
+            assert_eq!(read(black_box(&text), &mut audio), FromAgent::Media);
             playout.push(&audio, now);
             let mut packet = [0; 160];
             while playout.len() > 320 {

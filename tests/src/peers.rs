@@ -192,6 +192,66 @@ impl Bot {
     }
 }
 
+/// An agent of linear audio, on the `websockets` library of the bots' Python.
+pub struct LinearAgent {
+    _process: Process,
+    /// Its port; 0 where it dials in.
+    pub port: u16,
+    file: PathBuf,
+}
+
+impl LinearAgent {
+    /// Starts one that listens.
+    #[must_use]
+    pub fn listen(arguments: &[&str]) -> Self {
+        let port = free_port();
+        let agent = Self::start(port, &[&["--port", &port.to_string()], arguments].concat());
+        poll("the agent", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        agent
+    }
+
+    /// Starts one that dials in.
+    #[must_use]
+    pub fn dial_in(url: &str, secret: &str, arguments: &[&str]) -> Self {
+        Self::start(0, &[&["--dial-in", url, "--secret", secret], arguments].concat())
+    }
+
+    fn start(port: u16, arguments: &[&str]) -> Self {
+        let file = std::env::temp_dir().join(format!("l16-{}-{}.json", std::process::id(), free_port()));
+        let child = Command::new(project().join(".tools/venv/bin/python"))
+            .arg(peer_files().join("l16_agent.py"))
+            .arg("--json")
+            .arg(&file)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("Python's websockets are installed by `cargo xtask test`");
+        Self { _process: Process(child), port, file }
+    }
+
+    /// What it saw of its calls so far, the first first.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// What it saw of its first call that has the metadata, once that is over.
+    #[must_use]
+    pub fn over(&self) -> Value {
+        let over = |call: &Value| !call["hertz"].is_null() || call["seconds"].is_number();
+        poll("the agent's call", || {
+            self.calls().into_iter().find(|call| over(call) && call["texts"][0]["callSid"].is_string())
+        })
+    }
+}
+
+impl Drop for LinearAgent {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
 /// The project's top folder.
 #[must_use]
 pub fn project() -> PathBuf {

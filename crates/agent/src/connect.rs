@@ -17,6 +17,7 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::Role;
 
 use crate::Link;
+use crate::l16::SUBPROTOCOLS;
 
 /// Longest answer to the handshake.
 const MAX_HANDSHAKE: usize = 16 * 1024;
@@ -39,6 +40,42 @@ pub enum ConnectError {
     /// The answer is no WebSocket handshake.
     #[error("the agent did not speak WebSocket")]
     Protocol,
+}
+
+/// What the handshake says beside the address.
+#[derive(Debug, Clone, Copy)]
+pub enum Greeting<'a> {
+    /// Signed the way Twilio signs it where there is a secret, so that stock validators pass.
+    Twilio {
+        /// The secret.
+        secret: Option<&'a str>,
+    },
+    /// The subprotocols of linear audio; where there is a secret, it is the password of HTTP Basic.
+    L16 {
+        /// The user: the agent's name.
+        user: &'a str,
+        /// The secret.
+        secret: Option<&'a str>,
+    },
+}
+
+impl Greeting<'_> {
+    /// Its fields.
+    fn fields(self, url: &str) -> String {
+        match self {
+            Self::Twilio { secret } => {
+                let signed = secret.map(|secret| format!("X-Twilio-Signature: {}\r\n", sign(url, secret)));
+                signed.unwrap_or_default()
+            }
+            Self::L16 { user, secret } => {
+                let offered = format!("Sec-WebSocket-Protocol: {}\r\n", SUBPROTOCOLS.join(", "));
+                let basic = |secret: &str| {
+                    format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{secret}")))
+                };
+                offered + &secret.map(basic).unwrap_or_default()
+            }
+        }
+    }
 }
 
 /// Opens agents' sockets.
@@ -69,38 +106,37 @@ impl Dialer {
         Ok(Self { tls: Arc::new(config) })
     }
 
-    /// Opens one address within `timeout`. With a secret the handshake is signed the way Twilio
-    /// signs it, so that stock validators pass.
+    /// Opens one address within `timeout`.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn dial(
         &self,
         url: &str,
-        secret: Option<&str>,
+        greeting: Greeting<'_>,
         timeout: Duration,
     ) -> Result<Link, ConnectError> {
-        match tokio::time::timeout(timeout, self.dial_unbounded(url, secret)).await {
+        match tokio::time::timeout(timeout, self.dial_unbounded(url, greeting)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(ConnectError::Timeout(timeout)),
         }
     }
 
-    async fn dial_unbounded(&self, url: &str, secret: Option<&str>) -> Result<Link, ConnectError> {
+    async fn dial_unbounded(&self, url: &str, greeting: Greeting<'_>) -> Result<Link, ConnectError> {
         let address = parse(url).ok_or_else(|| ConnectError::Address(url.to_owned()))?;
         let tcp = TcpStream::connect((address.host.as_str(), address.port)).await?;
         tcp.set_nodelay(true)?;
-        let signature = secret.map(|secret| sign(url, secret));
+        let fields = greeting.fields(url);
         if !address.tls {
             let mut tcp = tcp;
-            let unread = handshake(&mut tcp, &address, signature.as_deref()).await?;
+            let unread = handshake(&mut tcp, &address, &fields).await?;
             return Ok(Link::plain(tcp.into_std()?, unread, Role::Client));
         }
         let name =
             ServerName::try_from(address.host.clone()).map_err(|_| ConnectError::Address(url.to_owned()))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.tls));
         let mut stream = connector.connect(name, tcp).await?;
-        let unread = handshake(&mut stream, &address, signature.as_deref()).await?;
+        let unread = handshake(&mut stream, &address, &fields).await?;
         let (tcp, connection) = stream.into_inner();
         Ok(Link::tls(tcp.into_std()?, connection, unread))
     }
@@ -151,13 +187,12 @@ fn sign(url: &str, secret: &str) -> String {
 async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     address: &Address,
-    signature: Option<&str>,
+    fields: &str,
 ) -> Result<Vec<u8>, ConnectError> {
     let key = generate_key();
     let host = if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() };
-    let signature = signature.map_or_else(String::new, |s| format!("X-Twilio-Signature: {s}\r\n"));
     let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {host}:{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nUser-Agent: trunkline\r\n{signature}\r\n",
+        "GET {} HTTP/1.1\r\nHost: {host}:{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nUser-Agent: trunkline\r\n{fields}\r\n",
         address.path, address.port,
     );
     stream.write_all(request.as_bytes()).await?;
@@ -206,6 +241,18 @@ mod tests {
         let address = parse("ws://[::1]:7860").expect("address");
         assert_eq!((address.host.as_str(), address.port, address.path.as_str()), ("::1", 7860, "/"));
         assert!(parse("http://x/").is_none() && parse("ws://x/a b").is_none() && parse("ws:///x").is_none());
+    }
+
+    #[test]
+    fn linear_audio_offers_both_of_its_names_and_shows_its_secret() {
+        let fields = Greeting::L16 { user: "bot", secret: Some("s3cret") }.fields("ws://x/");
+        assert_eq!(
+            fields,
+            // As `printf bot:s3cret | base64` has it.
+            "Sec-WebSocket-Protocol: audio.jambonz.org, audio.drachtio.org\r\nAuthorization: Basic Ym90OnMzY3JldA==\r\n"
+        );
+        assert!(!Greeting::L16 { user: "bot", secret: None }.fields("ws://x/").contains("Authorization"));
+        assert_eq!(Greeting::Twilio { secret: None }.fields("ws://x/"), "");
     }
 
     #[test]

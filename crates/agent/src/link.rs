@@ -4,11 +4,12 @@ use std::io::{self, Read, Write};
 
 use mio::event::Source;
 use mio::net::TcpStream;
-use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
-/// Largest message taken from an agent.
-const MAX_MESSAGE: usize = 256 * 1024;
+/// Largest message taken from an agent: a sentence of 20 s at 24 kHz in base64, as some send it whole.
+const MAX_MESSAGE: usize = 2 * 1024 * 1024;
 /// Most bytes that wait for a slow agent: 8 s of audio in JSON. Beyond it its frames are dropped.
 const MAX_UNSENT: usize = 256 * 1024;
 
@@ -33,7 +34,9 @@ pub struct Link {
 pub enum Received {
     /// A text message.
     Text(tungstenite::Utf8Bytes),
-    /// Something that says nothing: binary, a ping that was answered.
+    /// A binary message.
+    Binary(bytes::Bytes),
+    /// Something that says nothing: a ping that was answered.
     Other,
     /// Nothing now.
     Nothing,
@@ -70,7 +73,16 @@ impl Link {
 
     /// Sends a text message. Where the agent does not read, it is dropped and counted.
     pub fn send(&mut self, text: tungstenite::Utf8Bytes) -> bool {
-        match self.socket.send(Message::Text(text)) {
+        self.send_message(Message::Text(text))
+    }
+
+    /// Sends a binary message, likewise.
+    pub fn send_binary(&mut self, bytes: bytes::Bytes) -> bool {
+        self.send_message(Message::Binary(bytes))
+    }
+
+    fn send_message(&mut self, message: Message) -> bool {
+        match self.socket.send(message) {
             Ok(()) => true,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => true,
             Err(Error::WriteBufferFull(_)) => {
@@ -85,6 +97,8 @@ impl Link {
     pub fn receive(&mut self) -> Received {
         match self.socket.read() {
             Ok(Message::Text(text)) => Received::Text(text),
+            Ok(Message::Binary(bytes)) => Received::Binary(bytes),
+            Ok(Message::Close(why)) if why.as_ref().is_some_and(is_failure) => Received::Broken,
             Ok(Message::Close(_)) => Received::Closed,
             Ok(_) => Received::Other,
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
@@ -99,7 +113,7 @@ impl Link {
         for _ in 0..IDLE_MESSAGES {
             match self.receive() {
                 Received::Nothing => return true,
-                Received::Text(_) | Received::Other => {}
+                Received::Text(_) | Received::Binary(_) | Received::Other => {}
                 Received::Closed | Received::Broken => return false,
             }
         }
@@ -123,7 +137,8 @@ impl Link {
 
     /// Closes in order.
     pub fn close(&mut self) {
-        let _ = self.socket.close(None);
+        let normal = CloseFrame { code: CloseCode::Normal, reason: tungstenite::Utf8Bytes::default() };
+        let _ = self.socket.close(Some(normal));
         let _ = self.socket.flush();
     }
 
@@ -140,6 +155,12 @@ impl Link {
             Stream::ClientTls(stream) => &mut stream.sock,
         }
     }
+}
+
+/// Whether a close frame tells of a failure and not of an end (RFC 6455 §7.4.1 and the registry): what
+/// servers send of themselves when the agent's program raised an error or is being restarted.
+fn is_failure(frame: &CloseFrame) -> bool {
+    matches!(u16::from(frame.code), 1011..=1014)
 }
 
 impl Read for Stream {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use trunkline_media::linear_to_ulaw;
+use trunkline_sdp::media::Sound;
 
 /// Longest file read: ten minutes.
 const MAX_SAMPLES: usize = 8000 * 600;
@@ -33,11 +34,23 @@ pub enum PromptError {
     },
 }
 
-static NOT_IN_SERVICE: LazyLock<Prompt> = LazyLock::new(|| {
-    let file = include_bytes!("../assets/not-in-service.wav");
-    Prompt::of(hound::WavReader::new(Cursor::new(&file[..])).map_err(PromptError::from))
-        .expect("the shipped announcement is a good file, which a test reads")
-});
+/// A file that comes with us.
+macro_rules! shipped {
+    ($name:literal) => {
+        LazyLock::new(|| {
+            let file = include_bytes!(concat!("../assets/", $name, ".wav"));
+            Prompt::of(hound::WavReader::new(Cursor::new(&file[..])).map_err(PromptError::from))
+                .expect("a shipped sound is a good file, which a test reads")
+        })
+    };
+}
+
+static NOT_IN_SERVICE: LazyLock<Prompt> = shipped!("not-in-service");
+static MUSIC: LazyLock<Prompt> = shipped!("music");
+static RINGBACK: LazyLock<Prompt> = shipped!("ringback");
+static PRESS_ANY_KEY: LazyLock<Prompt> = shipped!("press-any-key");
+static ENTER_PASSCODE: LazyLock<Prompt> = shipped!("enter-passcode");
+static WRONG_PASSCODE: LazyLock<Prompt> = shipped!("wrong-passcode");
 
 impl Prompt {
     /// Reads a file.
@@ -52,6 +65,26 @@ impl Prompt {
     #[must_use]
     pub fn not_in_service() -> Self {
         NOT_IN_SERVICE.clone()
+    }
+
+    /// The sound that comes with us; `None` for a file of the operator's.
+    #[must_use]
+    pub fn shipped(sound: &Sound) -> Option<Self> {
+        let prompt = match sound {
+            Sound::Music => &MUSIC,
+            Sound::Ringback => &RINGBACK,
+            Sound::PressAnyKey => &PRESS_ANY_KEY,
+            Sound::EnterPasscode => &ENTER_PASSCODE,
+            Sound::WrongPasscode => &WRONG_PASSCODE,
+            Sound::File(_) => return None,
+        };
+        Some((*prompt).clone())
+    }
+
+    /// The audio in µ-law, shared.
+    #[must_use]
+    pub fn shared(&self) -> Arc<[u8]> {
+        Arc::clone(&self.0)
     }
 
     /// The audio in µ-law.
@@ -85,8 +118,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_announcement_is_some_seconds_long() {
-        let seconds = Prompt::not_in_service().audio().len() / 8000;
-        assert!((2..20).contains(&seconds), "{seconds} s");
+    fn the_shipped_sounds_are_some_seconds_long() {
+        let sounds =
+            [Sound::Music, Sound::Ringback, Sound::PressAnyKey, Sound::EnterPasscode, Sound::WrongPasscode];
+        for prompt in sounds.iter().filter_map(Prompt::shipped).chain([Prompt::not_in_service()]) {
+            let seconds = prompt.audio().len() / 8000;
+            assert!((2..20).contains(&seconds), "{seconds} s");
+            assert!(prompt.audio().iter().any(|byte| trunkline_media::ulaw_to_linear(*byte) > 2000));
+        }
     }
 }

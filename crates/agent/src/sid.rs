@@ -4,6 +4,15 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
+/// A call's ids, for the log.
+#[derive(Debug, Clone)]
+pub struct CallNames {
+    /// Ours.
+    pub call: String,
+    /// The SIP header, as a log may show it.
+    pub sip_call_id: String,
+}
+
 /// The identifiers of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sids {

@@ -2,13 +2,16 @@
 //! the socket leaves HTTP.
 
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
 use crate::{Problem, Shared, bearer};
+
+/// The subprotocols of the agents' protocols, where one has a name: linear audio has two.
+const SUBPROTOCOLS: [&str; 2] = ["audio.jambonz.org", "audio.drachtio.org"];
 
 pub(crate) async fn connect(
     State(backend): State<Shared>,
@@ -22,7 +25,7 @@ pub(crate) async fn connect(
         return Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
     };
     let holds = |name, word: &str| {
-        let value = headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+        let value = headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         value.is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
     };
     let key = headers.get("sec-websocket-key").map(|key| key.as_bytes().to_vec());
@@ -34,6 +37,7 @@ pub(crate) async fn connect(
         return Problem::new(StatusCode::UPGRADE_REQUIRED, "websocket_wanted", detail).into_response();
     };
     let accept = derive_accept_key(&key);
+    let subprotocol = SUBPROTOCOLS.into_iter().find(|name| holds("sec-websocket-protocol", name));
     tokio::spawn(async move {
         let Ok(upgraded) = hyper::upgrade::on(request).await else {
             return;
@@ -48,5 +52,9 @@ pub(crate) async fn connect(
         (header::UPGRADE.as_str(), "websocket"),
         ("sec-websocket-accept", accept.as_str()),
     ];
-    (StatusCode::SWITCHING_PROTOCOLS, fields).into_response()
+    let mut response = (StatusCode::SWITCHING_PROTOCOLS, fields).into_response();
+    if let Some(name) = subprotocol {
+        response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(name));
+    }
+    response
 }

@@ -5,7 +5,7 @@
 //! | `GET /healthz` | the process runs |
 //! | `GET /readyz` | it takes new calls; 503 while draining |
 //! | `GET /metrics` | Prometheus |
-//! | `POST /v1/config/reload` | read the tables again |
+//! | `POST /v1/config/reload` | read the tables again; `?dry_run=true` only tells what that would change |
 //! | `POST /v1/calls` | place a call: 202 with its id |
 //! | `GET /v1/calls`, `GET /v1/calls/{id}` | calls in progress and the last thousand |
 //! | `POST /v1/calls/{id}/dtmf` | press keys |
@@ -19,6 +19,7 @@
 mod calls;
 mod dial_in;
 mod problem;
+mod reload;
 mod server;
 mod trunks;
 mod twilio;
@@ -36,6 +37,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub use calls::{CallView, PlaceError, PlaceRequest, PressError};
 pub use problem::Problem;
+pub use reload::ReloadChanges;
 pub use trunks::{AddressView, TrunkView};
 
 /// What the daemon does for its HTTP users.
@@ -44,11 +46,11 @@ pub trait Backend: Send + Sync + 'static {
     fn is_ready(&self) -> bool;
     /// The metrics page.
     fn metrics(&self) -> String;
-    /// Reads the tables again: what changed, or every problem.
+    /// Reads the tables again: what changed, or every problem. A dry run only tells.
     ///
     /// # Errors
     /// The problems, a line each; nothing was changed.
-    fn reload(&self) -> Result<Vec<String>, Vec<String>>;
+    fn reload(&self, dry_run: bool) -> Result<ReloadChanges, Vec<String>>;
     /// Ends the call with that `CA…` identifier, if `password` may.
     ///
     /// # Errors
@@ -106,7 +108,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
-        .route("/v1/config/reload", post(reload))
+        .route("/v1/config/reload", post(reload::reload))
         .route("/v1/trunks", get(trunks::list))
         .route("/v1/calls", post(calls::place).get(calls::list))
         .route("/v1/calls/{id}/dtmf", post(calls::dtmf))
@@ -145,22 +147,6 @@ async fn ready(State(backend): State<Shared>) -> Response {
 async fn metrics(State(backend): State<Shared>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], backend.metrics()).into_response()
-}
-
-async fn reload(State(backend): State<Shared>) -> Response {
-    let outcome = tokio::task::spawn_blocking(move || backend.reload()).await;
-    match outcome {
-        Ok(Ok(changes)) => axum::Json(serde_json::json!({ "changes": changes })).into_response(),
-        Ok(Err(problems)) => {
-            let detail = "the tables have errors; the old ones stay in force";
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_table", detail)
-                .with_errors(problems)
-                .into_response()
-        }
-        Err(_) => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the reload failed").into_response()
-        }
-    }
 }
 
 /// The bearer token of a request.

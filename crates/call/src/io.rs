@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_routing::{Agent, Route, RouteTable};
-use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
+use trunkline_sdp::control::AgentNews;
+use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
+use trunkline_sdp::{Hearing, Member};
 use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
 
 use crate::{CallRecord, TrunkCharge, TrunkState, TrunkTask};
@@ -31,6 +33,8 @@ pub struct AgentRequest {
     pub call_id: String,
     /// The Call-ID, for the log.
     pub sip_call_id: String,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
     /// What it is told: `from_number`, `to_number`, `system__…`, metadata, attributes.
     pub parameters: Vec<(String, String)>,
 }
@@ -92,6 +96,8 @@ pub enum Input {
     AgentConnected(CallHandle, Result<(), String>),
     /// Something happened in the room.
     Room(CallHandle, RoomEvent),
+    /// A leg has left the room, and what it came to.
+    LegClosed(CallHandle, Member, MediaStats),
     /// The room is closed.
     RoomClosed(CallHandle, MediaStats),
     /// End the call, for this reason; from the API or the agent's own REST call.
@@ -134,6 +140,31 @@ pub enum Output {
     StartRoom(CallHandle),
     /// Press these keys.
     Press(CallHandle, String),
+    /// Have a leg leave the room and free its port.
+    CloseLeg(CallHandle, Member),
+    /// Have the agent leave the room, or let it come no more; the room lives on.
+    DropAgent(CallHandle),
+    /// Who hears whom from now on.
+    Arrange(CallHandle, Hearing),
+    /// Whether a leg's key presses come as room events, or go to those who hear it.
+    Listen(CallHandle, Member, bool),
+    /// Play a sound to a leg instead of what it would hear. The end of one that does not repeat is told.
+    Play {
+        /// The call.
+        call: CallHandle,
+        /// Who hears it.
+        member: Member,
+        /// What.
+        sound: Sound,
+        /// Over and over.
+        repeat: bool,
+    },
+    /// Play no more to a leg.
+    Hush(CallHandle, Member),
+    /// A key press of a leg's peer that came by INFO.
+    Digit(CallHandle, char, Member),
+    /// News for the agent.
+    Tell(CallHandle, Box<AgentNews>),
     /// Close the room, if there is one, and say what it came to.
     CloseRoom(CallHandle),
     /// Find the way to a hop: its `skip`th place, by RFC 3263.

@@ -129,6 +129,8 @@ impl Shard {
             Input::Room(call, event) => {
                 self.with_call(call, now, |call, cx, out| call.room_event(cx, event, out));
             }
+            // A call of one leg leaves with its room.
+            Input::LegClosed(..) => {}
             Input::RoomClosed(call, stats) => {
                 self.with_call(call, now, |call, cx, out| call.room_closed(cx, stats, out));
             }

@@ -5,14 +5,16 @@
 //! methods are called one at a time, must not block, and should not allocate for a frame. It may
 //! bring one non-blocking socket, which the thread polls for it.
 //!
-//! Order of calls: `start` once, when the call is answered; then `hear`, `digit`, `reached`, `fill`
-//! and `ready` in any order; `leave` once, when the room closes. After it has told
-//! [`RoomIo::leave_when_played`] or [`RoomIo::lost`] it hears no more.
+//! Order of calls: `start` once, when the call is answered; then `hear`, `digit`, `tell`, `reached`, `fill`
+//! and `ready` in any order; `leave` once, when it is dropped or the room closes. After it has told
+//! [`RoomIo::leave_when_played`] or [`RoomIo::lost`] it hears no more, neither audio nor keys nor news.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use mio::event::Source;
 use trunkline_sdp::Codec;
+use trunkline_sdp::control::{AgentAsk, AgentNews};
 use trunkline_sdp::media::RoomEvent;
 
 use crate::keypad::Keypad;
@@ -60,6 +62,9 @@ pub trait Participant: Send {
     /// The caller pressed a key.
     fn digit(&mut self, _digit: char, _room: &mut RoomIo<'_>) {}
 
+    /// Its call has news for it.
+    fn tell(&mut self, _news: &AgentNews, _room: &mut RoomIo<'_>) {}
+
     /// A mark of its own was played or cleared.
     fn reached(&mut self, _mark: u64, _room: &mut RoomIo<'_>) {}
 
@@ -83,10 +88,46 @@ pub struct RoomIo<'a> {
     pub(crate) leg: &'a mut RtpLeg,
     pub(crate) playout: &'a mut Playout,
     pub(crate) outcome: &'a mut Outcome,
+    pub(crate) told: &'a mut Told,
     pub(crate) again: &'a mut bool,
     pub(crate) keypad: &'a mut Keypad,
     /// The time of this wake-up.
     pub now: Instant,
+}
+
+/// Asks and key presses that a room passes to its call in a second. More is a fault or an attack; what is
+/// beyond it is not passed on.
+const MAX_PASSED: u32 = 50;
+
+/// What a room has to tell its call.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    events: VecDeque<RoomEvent>,
+    /// Asks and key presses of this second.
+    passed: u32,
+}
+
+impl Told {
+    pub(crate) fn push(&mut self, event: RoomEvent) {
+        self.events.push_back(event);
+    }
+
+    /// What the other side can cause at will.
+    pub(crate) fn pass(&mut self, event: RoomEvent) {
+        self.passed += 1;
+        if self.passed <= MAX_PASSED {
+            self.events.push_back(event);
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> Option<RoomEvent> {
+        self.events.pop_front()
+    }
+
+    /// A second is over; gives what was not passed on in it.
+    pub(crate) fn second(&mut self) -> u32 {
+        std::mem::take(&mut self.passed).saturating_sub(MAX_PASSED)
+    }
 }
 
 /// How a participant wants to go.
@@ -97,8 +138,8 @@ pub(crate) enum Outcome {
     LeavesWhenPlayed {
         /// `None` for as long as it takes.
         until: Option<Instant>,
-        /// What the room then tells.
-        event: RoomEvent,
+        /// Its connection broke.
+        lost: bool,
     },
 }
 
@@ -127,6 +168,11 @@ impl RoomIo<'_> {
         self.keypad.press(keys);
     }
 
+    /// Asks something of the call.
+    pub fn ask(&mut self, ask: AgentAsk) {
+        self.told.pass(RoomEvent::Ask(Box::new(ask)));
+    }
+
     /// Throws the queue away.
     pub fn clear(&mut self) {
         self.playout.clear();
@@ -135,17 +181,14 @@ impl RoomIo<'_> {
     /// Leaves once what is queued was played, at most 10 s from now.
     pub fn leave_when_played(&mut self) {
         if *self.outcome == Outcome::Stays {
-            *self.outcome = Outcome::LeavesWhenPlayed {
-                until: Some(self.now + MAX_PLAY_OUT),
-                event: RoomEvent::AgentLeft,
-            };
+            *self.outcome = Outcome::LeavesWhenPlayed { until: Some(self.now + MAX_PLAY_OUT), lost: false };
         }
     }
 
     /// Leaves once all that is queued was played, however long that takes.
     pub fn leave_after_queue(&mut self) {
         if *self.outcome == Outcome::Stays {
-            *self.outcome = Outcome::LeavesWhenPlayed { until: None, event: RoomEvent::AgentLeft };
+            *self.outcome = Outcome::LeavesWhenPlayed { until: None, lost: false };
         }
     }
 
@@ -156,8 +199,7 @@ impl RoomIo<'_> {
 
     /// The participant's connection broke. What it had said is played, at most 10 s from now.
     pub fn lost(&mut self) {
-        *self.outcome =
-            Outcome::LeavesWhenPlayed { until: Some(self.now + MAX_PLAY_OUT), event: RoomEvent::AgentLost };
+        *self.outcome = Outcome::LeavesWhenPlayed { until: Some(self.now + MAX_PLAY_OUT), lost: true };
     }
 
     /// The packet time towards the caller, in milliseconds.

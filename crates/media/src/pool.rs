@@ -11,7 +11,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::{Poll, Waker};
+use trunkline_sdp::control::AgentNews;
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
+use trunkline_sdp::{Hearing, Member};
 
 use crate::participant::Participant;
 use crate::ports::{Ports, locked};
@@ -35,12 +37,15 @@ pub struct PoolConfig {
 pub enum Report {
     /// Something happened in a room.
     Room(u64, RoomEvent),
-    /// A room is closed.
+    /// A leg has left its room.
+    LegClosed(u64, Member, MediaStats),
+    /// A room is closed; the figures are those of the leg that the call began with.
     Closed(u64, MediaStats),
 }
 
 struct Thread {
-    commands: Sender<Command>,
+    /// What is to be done in which room; `None` once the pool is gone.
+    commands: Sender<Option<(u64, Command)>>,
     waker: Waker,
     /// Commands were sent since the thread was last woken.
     waiting: AtomicBool,
@@ -57,14 +62,14 @@ pub struct Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         for thread in &self.threads {
-            thread.send(Command::Stop);
+            thread.send(None);
             thread.wake();
         }
     }
 }
 
 impl Thread {
-    fn send(&self, command: Command) {
+    fn send(&self, command: Option<(u64, Command)>) {
         if self.commands.send(command).is_ok() {
             self.waiting.store(true, Ordering::Release);
         }
@@ -118,23 +123,35 @@ impl Pool {
         self.threads.iter().all(|thread| !thread.handle.is_finished())
     }
 
-    /// Opens a room and gives its address; `None` where no port is free. `near` is our address on the
-    /// caller's signalling flow; it is what the caller is told where the ports listen on every
-    /// address. The ports are bound here, which takes microseconds and spares two wake-ups a call;
-    /// from then on their thread owns them.
-    pub fn open(&self, call: u64, near: IpAddr, spec: Option<MediaSpec>, seed: u64) -> Option<SocketAddr> {
+    /// Opens a port for a leg and gives its address; `None` where no port is free. The first leg makes the
+    /// room, further ones come into it. `near` is our address on the leg's signalling flow; it is what the
+    /// peer is told where the ports listen on every address. The ports are bound here, which takes
+    /// microseconds and spares two wake-ups a call; from then on their thread owns them.
+    pub fn open(
+        &self,
+        call: u64,
+        member: Member,
+        near: IpAddr,
+        spec: Option<MediaSpec>,
+        seed: u64,
+    ) -> Option<SocketAddr> {
         let fits = |address: &&IpAddr| address.is_ipv4() == near.is_ipv4();
         let bind = self.addresses.iter().find(fits).copied().unwrap_or(near);
         let told = if bind.is_unspecified() { near } else { bind };
         let pair = locked(&self.ports).open(bind, Instant::now())?;
         let address = SocketAddr::new(told, pair.port);
-        self.send(call, Command::Open { call, pair, spec, seed });
+        self.send(call, Command::Open { member, pair, spec, seed });
         Some(address)
     }
 
-    /// New terms for the caller's leg.
-    pub fn update(&self, call: u64, spec: MediaSpec) {
-        self.send(call, Command::Update(call, spec));
+    /// New terms for a leg.
+    pub fn update(&self, call: u64, member: Member, spec: MediaSpec) {
+        self.send(call, Command::Update(member, spec));
+    }
+
+    /// Has a leg leave the room and frees its port. Answered by [`Report::LegClosed`], also where there is none.
+    pub fn close_leg(&self, call: u64, member: Member) {
+        self.send(call, Command::CloseLeg(member));
     }
 
     /// Wakes the threads that have new commands. What the other methods ask for is done from then
@@ -143,28 +160,65 @@ impl Pool {
         self.threads.iter().for_each(Thread::wake);
     }
 
-    /// Brings an agent into a room; where the room is gone it leaves at once.
+    /// Brings an agent into a room, in place of the one that is there; where the room is gone it leaves at
+    /// once.
     pub fn join(&self, call: u64, agent: Box<dyn Participant>) {
-        self.send(call, Command::Join(call, agent));
+        self.send(call, Command::Join(agent));
+    }
+
+    /// Has the agent leave; the room lives on.
+    pub fn drop_agent(&self, call: u64) {
+        self.send(call, Command::DropAgent);
     }
 
     /// The call is answered.
     pub fn begin(&self, call: u64) {
-        self.send(call, Command::Start(call));
+        self.send(call, Command::Start);
     }
 
-    /// Presses keys towards the caller.
-    pub fn press(&self, call: u64, keys: String) {
-        self.send(call, Command::Press(call, keys));
+    /// Who hears whom from now on. A room begins with the first leg and the agent hearing each other.
+    pub fn arrange(&self, call: u64, hearing: Hearing) {
+        self.send(call, Command::Arrange(hearing));
+    }
+
+    /// Whether the keys that a leg presses go to the call ([`RoomEvent::Digit`]) or to those who hear it.
+    pub fn listen(&self, call: u64, member: Member, on: bool) {
+        self.send(call, Command::Listen(member, on));
+    }
+
+    /// Plays audio to a leg instead of what it would hear: µ-law at 8 kHz. The end of one that does not
+    /// repeat is told ([`RoomEvent::Played`]).
+    pub fn play(&self, call: u64, member: Member, audio: Arc<[u8]>, repeat: bool) {
+        self.send(call, Command::Play { member, audio, repeat });
+    }
+
+    /// Plays no more to a leg: it hears again what it would.
+    pub fn hush(&self, call: u64, member: Member) {
+        self.send(call, Command::Hush(member));
+    }
+
+    /// Presses keys towards a leg's peer.
+    pub fn press(&self, call: u64, member: Member, keys: String) {
+        self.send(call, Command::Press(member, keys));
+    }
+
+    /// A key press of a leg's peer that came by INFO.
+    pub fn digit(&self, call: u64, digit: char, member: Member) {
+        self.send(call, Command::Digit(member, digit));
+    }
+
+    /// News for the agent.
+    pub fn tell(&self, call: u64, news: AgentNews) {
+        self.send(call, Command::Tell(news));
     }
 
     /// Closes a room. Answered by [`Report::Closed`], also where there is none.
     pub fn close(&self, call: u64) {
-        self.send(call, Command::Close(call));
+        self.send(call, Command::Close);
     }
 
     fn send(&self, call: u64, command: Command) {
         let index = usize::try_from(call).unwrap_or(0) % self.threads.len();
-        self.threads[index].send(command);
+        self.threads[index].send(Some((call, command)));
     }
 }

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
+use trunkline_sdp::control::AgentNews;
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
+use trunkline_sdp::{Hearing, Member};
 
 use crate::leg::RtpLeg;
 use crate::participant::{Participant, Readiness};
@@ -20,21 +22,22 @@ use crate::pool::Report;
 use crate::ports::{Pair, Ports, locked};
 use crate::room::Room;
 
-/// What the pool asks of a thread.
+/// What the pool asks of a thread, for one room.
 pub(crate) enum Command {
-    Open {
-        call: u64,
-        pair: Pair,
-        spec: Option<MediaSpec>,
-        seed: u64,
-    },
-    Update(u64, MediaSpec),
-    Join(u64, Box<dyn Participant>),
-    Start(u64),
-    Press(u64, String),
-    Close(u64),
-    /// The pool is gone.
-    Stop,
+    Open { member: Member, pair: Pair, spec: Option<MediaSpec>, seed: u64 },
+    Update(Member, MediaSpec),
+    CloseLeg(Member),
+    Join(Box<dyn Participant>),
+    DropAgent,
+    Start,
+    Arrange(Hearing),
+    Listen(Member, bool),
+    Play { member: Member, audio: Arc<[u8]>, repeat: bool },
+    Hush(Member),
+    Press(Member, String),
+    Digit(Member, char),
+    Tell(AgentNews),
+    Close,
 }
 
 /// Where a thread tells what happened.
@@ -50,7 +53,8 @@ const MAX_PACKET: usize = 2048;
 
 pub(crate) struct Worker {
     pub(crate) poll: Poll,
-    pub(crate) commands: Receiver<Command>,
+    /// `None` once the pool is gone.
+    pub(crate) commands: Receiver<Option<(u64, Command)>>,
     pub(crate) sink: Sink,
     pub(crate) ports: Arc<Mutex<Ports>>,
     pub(crate) no_media: Duration,
@@ -124,61 +128,84 @@ impl Worker {
     fn run_commands(&mut self, now: Instant) -> bool {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
-                Ok(command) => self.command(command, now),
+                Ok(None) | Err(TryRecvError::Disconnected) => return false,
+                Ok(Some((call, command))) => self.command(call, command, now),
                 Err(TryRecvError::Empty) => return true,
             }
         }
     }
 
-    fn command(&mut self, command: Command, now: Instant) {
-        match command {
-            Command::Open { call, pair, spec, seed } => {
-                if !self.open(call, pair, spec, seed, now) {
+    fn command(&mut self, call: u64, command: Command, now: Instant) {
+        let key = self.by_call.get(&call).copied();
+        match (command, key) {
+            (Command::Open { member, pair, spec, seed }, _) => {
+                if !self.open(call, member, pair, spec, seed, now) {
                     (self.sink)(Report::Room(call, RoomEvent::Failed("its media port cannot be polled")));
                 }
             }
-            Command::Update(call, spec) => {
-                if let Some(room) = self.room(call) {
-                    room.update(spec, now);
-                }
-            }
-            Command::Join(call, mut agent) => match self.by_call.get(&call).copied() {
-                Some(key) => self.join(key, agent),
-                None => agent.leave(),
-            },
-            Command::Start(call) => {
-                if let Some(key) = self.by_call.get(&call).copied() {
-                    let tick = self.on_grid(now);
-                    self.guarded(key, |room| room.start(now, tick));
-                    self.read_again(key);
-                    self.schedule(key);
-                }
-            }
-            Command::Press(call, keys) => {
-                if let Some(key) = self.by_call.get(&call).copied() {
-                    let tick = self.on_grid(now);
-                    let stood = self.rooms[key].as_ref().is_some_and(|room| room.next_tick.is_none());
-                    self.guarded(key, |room| {
-                        room.press(&keys, tick);
-                        None
-                    });
-                    if stood {
-                        self.schedule(key);
-                    }
-                }
-            }
-            Command::Close(call) => {
+            (Command::Close, _) => {
                 let stats = self.close(call, now);
                 (self.sink)(Report::Closed(call, stats));
             }
-            Command::Stop => {}
+            (Command::CloseLeg(member), _) => {
+                (self.sink)(Report::LegClosed(call, member, MediaStats::default()));
+            }
+            (Command::Join(agent), Some(key)) => self.join(key, agent, now),
+            (Command::Join(mut agent), None) => agent.leave(),
+            (Command::DropAgent, Some(key)) => self.drop_agent(key),
+            (command, Some(key)) => self.in_room(key, command, now),
+            (_, None) => {}
+        }
+    }
+
+    /// What concerns one room alone.
+    fn in_room(&mut self, key: usize, command: Command, now: Instant) {
+        let tick = self.on_grid(now);
+        let stood = self.rooms[key].as_ref().is_some_and(|room| room.next_tick.is_none());
+        self.guarded(key, |room| match command {
+            Command::Update(Member::FIRST, spec) => room.update(spec, now),
+            Command::Start => room.start(now, tick),
+            Command::Arrange(hearing) => room.arrange(hearing, tick),
+            Command::Listen(member, on) => room.listen(member, on),
+            Command::Play { member: Member::FIRST, audio, repeat } => room.play(audio, repeat, tick),
+            Command::Hush(Member::FIRST) => room.hush(),
+            Command::Press(Member::FIRST, keys) => room.press(&keys, tick),
+            Command::Digit(Member::FIRST, digit) => room.info(digit, now),
+            Command::Tell(news) => room.tell(&news, now),
+            // Of legs that are not there; the rest is done by the thread.
+            Command::Update(..)
+            | Command::Play { .. }
+            | Command::Hush(_)
+            | Command::Press(..)
+            | Command::Digit(..)
+            | Command::Open { .. }
+            | Command::CloseLeg(_)
+            | Command::Join(_)
+            | Command::DropAgent
+            | Command::Close => {}
+        });
+        self.read_again(key);
+        if stood {
+            self.schedule(key);
         }
     }
 
     /// Puts a room on this thread; false where the system cannot poll its ports.
-    fn open(&mut self, call: u64, pair: Pair, spec: Option<MediaSpec>, seed: u64, now: Instant) -> bool {
+    fn open(
+        &mut self,
+        call: u64,
+        member: Member,
+        pair: Pair,
+        spec: Option<MediaSpec>,
+        seed: u64,
+        now: Instant,
+    ) -> bool {
         let port = pair.port;
+        if member != Member::FIRST {
+            drop(pair);
+            locked(&self.ports).release(port, now);
+            return false;
+        }
         let mut room = Box::new(Room::new(call, RtpLeg::new(pair, spec, seed, now), now));
         let key = self.free.pop().unwrap_or_else(|| {
             self.rooms.push(None);
@@ -202,18 +229,32 @@ impl Worker {
         true
     }
 
-    fn join(&mut self, key: usize, mut agent: Box<dyn Participant>) {
+    fn join(&mut self, key: usize, mut agent: Box<dyn Participant>, now: Instant) {
+        self.drop_agent(key);
         if let Some(socket) = agent.socket() {
             let both = Interest::READABLE | Interest::WRITABLE;
             if self.poll.registry().register(socket, Token(key * KINDS + AGENT), both).is_err() {
                 let failed = RoomEvent::Failed("its agent's socket cannot be polled");
                 let call = self.rooms[key].as_ref().map(|room| room.call);
-                call.into_iter().for_each(|call| (self.sink)(Report::Room(call, failed)));
+                call.into_iter().for_each(|call| (self.sink)(Report::Room(call, failed.clone())));
             }
         }
-        if let Some(room) = &mut self.rooms[key] {
-            room.agent = Some(agent);
+        let tick = self.on_grid(now);
+        let stood = self.rooms[key].as_ref().is_some_and(|room| room.next_tick.is_none());
+        self.guarded(key, |room| room.join(agent, now, tick));
+        self.read_again(key);
+        if stood {
+            self.schedule(key);
         }
+    }
+
+    fn drop_agent(&mut self, key: usize) {
+        if let Some(room) = &mut self.rooms[key]
+            && let Some(socket) = room.agent.as_mut().and_then(|agent| agent.socket())
+        {
+            let _ = self.poll.registry().deregister(socket);
+        }
+        self.guarded(key, Room::drop_agent);
     }
 
     fn close(&mut self, call: u64, now: Instant) -> MediaStats {
@@ -282,10 +323,7 @@ impl Worker {
         };
         match kind {
             RTP => self.guarded(key, |room| room.packet(&packet[..length], from, now)),
-            _ => self.guarded(key, |room| {
-                room.leg.rtcp_packet(&packet[..length], from, now);
-                None
-            }),
+            _ => self.guarded(key, |room| room.leg.rtcp_packet(&packet[..length], from, now)),
         }
         true
     }
@@ -325,22 +363,23 @@ impl Worker {
         }
     }
 
-    /// Lets a room work; a panic in it closes that room only.
-    fn guarded(&mut self, key: usize, work: impl FnOnce(&mut Room) -> Option<RoomEvent>) {
+    /// Lets a room work and tells what came of it. A panic in a room costs that room only: it does nothing
+    /// more but wait to be closed.
+    fn guarded(&mut self, key: usize, work: impl FnOnce(&mut Room)) {
         let Some(room) = &mut self.rooms[key] else {
             return;
         };
-        let call = room.call;
-        match catch_unwind(AssertUnwindSafe(|| work(room))) {
-            Ok(None) => {}
-            Ok(Some(event)) => (self.sink)(Report::Room(call, event)),
-            Err(_) => (self.sink)(Report::Room(call, RoomEvent::Failed("its room panicked"))),
+        if room.broken {
+            return;
         }
-    }
-
-    fn room(&mut self, call: u64) -> Option<&mut Room> {
-        let key = *self.by_call.get(&call)?;
-        self.rooms[key].as_deref_mut()
+        let call = room.call;
+        if catch_unwind(AssertUnwindSafe(|| work(room))).is_err() {
+            room.broken = true;
+            room.told.push(RoomEvent::Failed("its room panicked"));
+        }
+        while let Some(event) = room.told.next() {
+            (self.sink)(Report::Room(call, event));
+        }
     }
 
     /// The next point of the grid.

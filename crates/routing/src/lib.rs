@@ -19,7 +19,7 @@ pub use caller::{Called, Caller, called_number};
 pub use decide::{Decision, InboundCall, Route, Steps, asks_for_proof, decide, hides};
 pub use e164::{Destination, E164, NumberPattern};
 pub use ipnet::IpNet;
-pub use load::{Source, load, load_part, load_with};
+pub use load::{Source, is_own_parameter, load, load_part, load_with};
 pub use node::{
     ListenAddress, MediaSettings, Node, NodeError, RouteSettings, SipSettings, TlsSettings, UnknownPeers,
     load_node,
@@ -28,8 +28,8 @@ pub use outbound::{OutboundCall, OutboundRefusal, decide_outbound, may_be_set, m
 pub use private::{Pii, Secret, mask};
 pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
 pub use table::{
-    Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, RouteTable, Transport, Trunk,
-    TrunkAddress, TrunkAuth,
+    Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, Transport,
+    Trunk, TrunkAddress, TrunkAuth,
 };
 pub use trunkline_sdp::MediaEncryption;
 pub use trunkline_sdp::media::DtmfMethod;

@@ -1,6 +1,7 @@
 //! Files to [`RouteTable`]: reads everything, reports every problem in one pass, and builds a table
 //! only where none of them is an error.
 
+mod attributes;
 mod changes;
 mod entries;
 mod reader;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use crate::problem::{Place, ReadSecret, Report, no_secrets};
 use crate::{Agent, Mode, Problem, RouteTable, Severity, Trunk};
+pub use attributes::is_own_parameter;
 pub(crate) use entries::networks;
 pub(crate) use reader::{Entry, Reader, TextOrTable, parse_document};
 

@@ -2,6 +2,7 @@
 //! nothing.
 
 mod changes;
+mod clashes;
 mod media;
 mod sip;
 
@@ -37,6 +38,8 @@ pub struct ListenAddress {
     pub external_address: Option<IpAddr>,
     /// The same of the name in our Contact over TLS.
     pub external_host: Option<String>,
+    /// Where it is written, for clashes.
+    pub place: Place,
 }
 
 /// `[sip.tls]`.
@@ -150,11 +153,12 @@ pub fn load_node(name: &str, text: &str) -> Result<Node, NodeError> {
     let mut top = Reader::of_document(&document, &mut report);
     let sections = ["node", "sip", "media", "api", "routes"].map(|key| top.table(key));
     top.finish(&[]);
-    let [node, sip, media, api, routes] = sections;
+    let [node, sip, media_entry, api, routes] = sections;
     let (name, data_dir) = names(node.as_ref(), &mut report);
     let sip = sip::read(sip.as_ref(), &mut report);
-    let media = media::read(media.as_ref(), &mut report);
+    let media = media::read(media_entry.as_ref(), &mut report);
     let (api_listen, api_token) = api_settings(api.as_ref(), &mut report);
+    clashes::check(&sip.listen, (&media, media_entry.as_ref()), (api_listen, api.as_ref()), &mut report);
     let routes = route_settings(routes.as_ref(), &mut report);
     if report.problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(NodeError { problems: report.problems, routes });

@@ -166,6 +166,19 @@ pub enum Connect {
     DialIn,
 }
 
+/// What an agent's socket speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Twilio Media Streams: µ-law in JSON.
+    #[default]
+    Twilio,
+    /// Linear samples in binary messages, with JSON beside them, as jambonz and FreeSWITCH send them.
+    L16 {
+        /// Samples a second: 8000, 16000 or 24000.
+        rate: u32,
+    },
+}
+
 /// The built-in agents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Builtin {
@@ -191,6 +204,8 @@ pub struct Agent {
     pub mode: Mode,
     /// How it is reached.
     pub connect: Connect,
+    /// What its socket speaks.
+    pub protocol: Protocol,
     /// How long one address may take.
     pub connect_timeout: Duration,
     /// Signs our handshake, and is what a dial-in agent shows.
@@ -258,6 +273,7 @@ impl RouteTable {
             name: "not-in-service".to_owned(),
             mode: Mode::Realtime,
             connect: Connect::Builtin(Builtin::NotInService),
+            protocol: Protocol::default(),
             connect_timeout: Duration::from_secs(5),
             secret: None,
         })

@@ -3,7 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::{Codec, SrtpKeys};
+use crate::control::AgentAsk;
+use crate::{Codec, Member, SrtpKeys};
 
 /// How keys are pressed towards a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,15 +89,50 @@ pub fn are_keys(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_KEYS && text.bytes().all(fine)
 }
 
+/// What may be played to a member instead of what it would hear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sound {
+    /// Music on hold.
+    Music,
+    /// The other side rings.
+    Ringback,
+    /// "Press any key to take the call."
+    PressAnyKey,
+    /// "Enter the passcode."
+    EnterPasscode,
+    /// "That passcode is wrong."
+    WrongPasscode,
+    /// A WAV file, below the folder of sounds.
+    File(String),
+}
+
+impl Sound {
+    /// The sound that an agent or the API names: `music`, `ringback`, else a file.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "music" => Self::Music,
+            "ringback" => Self::Ringback,
+            file => Self::File(file.to_owned()),
+        }
+    }
+}
+
 /// What a room tells of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoomEvent {
     /// The agent left and all that it had said was played.
     AgentLeft,
     /// The agent's connection broke.
     AgentLost,
-    /// Nothing came from the caller for the configured time.
-    NoMedia,
-    /// Something in the room failed badly, and what; the room is closed.
+    /// Nothing came from a leg for the configured time.
+    NoMedia(Member),
+    /// A leg whose presses the call listens for pressed a key.
+    Digit(Member, char),
+    /// A sound was played to its end, or could not be played.
+    Played(Member),
+    /// The agent asks something of the call.
+    Ask(Box<AgentAsk>),
+    /// Something in the room failed badly, and what; the room does nothing more and is to be closed.
     Failed(&'static str),
 }

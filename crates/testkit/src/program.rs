@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunkline_call::{Advertised, CallHandle, Input, MediaStats, Output, RoomEvent, Shard, ShardConfig};
 use trunkline_routing::UnknownPeers;
-use trunkline_sdp::Codec;
+use trunkline_sdp::{Codec, Member};
 use trunkline_signalling::dialog::InDialogPolicy;
 use trunkline_signalling::{Mono, Now, Timers};
 use trunkline_sip::{Flow, Message, Transport, read};
@@ -177,11 +177,15 @@ impl Machine {
     }
 
     fn room_event(&mut self, argument: u8) {
-        let events =
-            [RoomEvent::AgentLeft, RoomEvent::AgentLost, RoomEvent::NoMedia, RoomEvent::Failed("failed")];
+        let events = [
+            RoomEvent::AgentLeft,
+            RoomEvent::AgentLost,
+            RoomEvent::NoMedia(Member::FIRST),
+            RoomEvent::Failed("failed"),
+        ];
         let calls = self.calls.len().max(1);
         if let Some(call) = self.calls.get(usize::from(argument / 4) % calls).copied() {
-            self.input(Input::Room(call, events[usize::from(argument % 4)]));
+            self.input(Input::Room(call, events[usize::from(argument % 4)].clone()));
         }
     }
 
@@ -252,6 +256,14 @@ impl Machine {
                 | Output::FindTrunkFlow { .. }
                 | Output::TrunkState(_)
                 | Output::Press(..)
+                | Output::CloseLeg(..)
+                | Output::DropAgent(_)
+                | Output::Arrange(..)
+                | Output::Listen(..)
+                | Output::Play { .. }
+                | Output::Hush(..)
+                | Output::Digit(..)
+                | Output::Tell(..)
                 | Output::Answered(..)
                 | Output::Refused { .. } => {}
             }

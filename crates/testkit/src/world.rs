@@ -270,6 +270,14 @@ impl World {
             | Output::FindTrunkFlow { .. }
             | Output::TrunkState(_)
             | Output::Press(..)
+            | Output::CloseLeg(..)
+            | Output::DropAgent(_)
+            | Output::Arrange(..)
+            | Output::Listen(..)
+            | Output::Play { .. }
+            | Output::Hush(..)
+            | Output::Digit(..)
+            | Output::Tell(..)
             | Output::Answered(..)
             | Output::Refused { .. } => {}
         }

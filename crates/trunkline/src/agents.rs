@@ -11,14 +11,18 @@ use dashmap::DashMap;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use trunkline_agent::twilio::{CallNames, TwilioAgent};
-use trunkline_agent::{Announce, Dialer, Echo, Link, Prompt, Sids, Silence, Tone, accept_dial_in};
+use trunkline_agent::l16::{L16, L16Agent, Metadata};
+use trunkline_agent::twilio::{Twilio, TwilioAgent};
+use trunkline_agent::{
+    Announce, CallNames, Dialer, Echo, Greeting, Link, Prompt, Sids, Silence, Tone, accept_dial_in,
+};
 use trunkline_call::{AgentRequest, CallHandle};
 use trunkline_media::{Participant, Pool};
-use trunkline_routing::{Agent, Builtin, Connect, RouteTable};
+use trunkline_routing::{Agent, Builtin, Connect, Protocol, RouteTable};
 use trunkline_sip::text::OneLine;
 
 use crate::metrics::Metrics;
+use crate::sounds::Sounds;
 
 /// Idle sockets kept of one dial-in agent.
 const MAX_IDLE: usize = 4096;
@@ -36,6 +40,7 @@ pub(crate) struct Agents {
     idle: DashMap<String, VecDeque<Link>>,
     /// Calls whose agent is being dialled.
     dialling: DashMap<CallHandle, AbortHandle>,
+    pub(crate) sounds: Sounds,
     folder: PathBuf,
 }
 
@@ -55,6 +60,7 @@ impl Agents {
             prompts: ArcSwap::default(),
             idle: DashMap::new(),
             dialling: DashMap::new(),
+            sounds: Sounds::of(&folder),
             folder,
         }
     }
@@ -79,6 +85,7 @@ impl Agents {
     /// Plays these files from now on.
     pub(crate) fn use_prompts(&self, prompts: Prompts) {
         self.prompts.store(Arc::new(prompts));
+        self.sounds.forget();
     }
 
     /// Brings an agent into a room. One that takes no time gives its outcome at once; for the others
@@ -189,10 +196,14 @@ impl Agents {
             return Err("no address".to_owned());
         };
         let secret = agent.secret.as_ref().map(|secret| secret.reveal().as_str());
+        let greeting = match agent.protocol {
+            Protocol::Twilio => Greeting::Twilio { secret },
+            Protocol::L16 { .. } => Greeting::L16 { user: &agent.name, secret },
+        };
         let mut problems = Vec::new();
         let started = Instant::now();
         for url in urls {
-            match self.dialer.dial(url, secret, agent.connect_timeout).await {
+            match self.dialer.dial(url, greeting, agent.connect_timeout).await {
                 Ok(link) => {
                     self.metrics.agent_dialled(true, started.elapsed());
                     self.join(call, link, request.clone());
@@ -214,7 +225,22 @@ impl Agents {
         let sids = Sids::of(&self.node, &request.call_id);
         let sip_call_id = OneLine(&request.sip_call_id).to_string();
         let names = CallNames { call: request.call_id, sip_call_id };
-        self.pool.join(call.0, Box::new(TwilioAgent::new(link, sids, names, request.parameters)));
+        let participant: Box<dyn Participant> = match request.agent.protocol {
+            Protocol::Twilio => {
+                Box::new(TwilioAgent::new(link, names, Twilio::new(sids, request.parameters)))
+            }
+            Protocol::L16 { rate } => {
+                let metadata = Metadata {
+                    sids,
+                    sip_call_id: request.sip_call_id,
+                    direction: request.direction,
+                    rate,
+                    parameters: request.parameters,
+                };
+                Box::new(L16Agent::new(link, names, L16::new(metadata)))
+            }
+        };
+        self.pool.join(call.0, participant);
         self.pool.flush();
     }
 

@@ -46,7 +46,7 @@ enum Command {
     Check(ConfigArgs),
     /// Explain, step by step, where a call would go.
     Route(RouteArgs),
-    /// Show what loading NEW instead of the configuration in use would change.
+    /// Show what a reload of the running gateway would change; with NEW, what another configuration would.
     Diff(DiffArgs),
     /// Place a test call: play a tone or a file, send digits, measure what comes back.
     Call(CallArgs),
@@ -122,8 +122,10 @@ struct RouteArgs {
 struct DiffArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The node's file of the new configuration.
-    new: PathBuf,
+    /// The node's file of another configuration, compared with that of --config; no gateway is asked.
+    new: Option<PathBuf>,
+    #[command(flatten)]
+    api: ApiArgs,
 }
 
 #[derive(Args)]
@@ -226,7 +228,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => tables::check(&args),
         Command::Route(args) => tables::route(&args),
-        Command::Diff(args) => tables::diff(&args),
+        Command::Diff(DiffArgs { config, new: Some(new), .. }) => tables::diff(&config, &new),
+        Command::Diff(args) => remote::diff(&args.api),
         Command::Call(args) => call::run(args),
         Command::Dial(args) => remote::dial(&args),
         Command::Calls(args) => remote::calls(&args),

@@ -92,6 +92,9 @@ impl Dispatcher {
     pub(crate) fn report(&self, report: Report) {
         match report {
             Report::Room(call, event) => self.reply(CallHandle(call), Input::Room(CallHandle(call), event)),
+            Report::LegClosed(call, member, stats) => {
+                self.reply(CallHandle(call), Input::LegClosed(CallHandle(call), member, stats));
+            }
             Report::Closed(call, stats) => {
                 self.reply(CallHandle(call), Input::RoomClosed(CallHandle(call), stats))
             }

@@ -13,6 +13,8 @@ use trunkline_agent::Sids;
 use trunkline_call::{CallHandle, CallRecord, Input, Output, Shard, TrunkState, TrunkTask};
 use trunkline_media::Pool;
 use trunkline_routing::{Connect, Pii, RouteTable};
+use trunkline_sdp::Member;
+use trunkline_sdp::media::{RoomEvent, Sound};
 use trunkline_sip::text::OneLine;
 use trunkline_sip::{Flow, Hop, Message, PeerNames};
 use trunkline_transport::Transport;
@@ -190,9 +192,12 @@ impl Edges {
             }
             Output::OpenMedia { call, local, spec } => {
                 let seed = self.seed.wrapping_mul(call.0 | 1).rotate_left(17) ^ self.seed;
-                return Some(Input::MediaOpened(call, self.pool.open(call.0, local, spec, seed)));
+                return Some(Input::MediaOpened(
+                    call,
+                    self.pool.open(call.0, Member::FIRST, local, spec, seed),
+                ));
             }
-            Output::UpdateMedia(call, spec) => self.pool.update(call.0, spec),
+            Output::UpdateMedia(call, spec) => self.pool.update(call.0, Member::FIRST, spec),
             Output::ConnectAgent(call, request) => {
                 if !matches!(request.agent.connect, Connect::Builtin(_)) {
                     let secret = request.agent.secret.as_ref().map(|secret| secret.reveal().clone());
@@ -205,7 +210,18 @@ impl Edges {
                 return known.map(|outcome| Input::AgentConnected(call, outcome));
             }
             Output::StartRoom(call) => self.pool.begin(call.0),
-            Output::Press(call, keys) => self.pool.press(call.0, keys),
+            Output::Press(call, keys) => self.pool.press(call.0, Member::FIRST, keys),
+            Output::CloseLeg(call, member) => self.pool.close_leg(call.0, member),
+            Output::DropAgent(call) => {
+                self.agents.give_up(call);
+                self.pool.drop_agent(call.0);
+            }
+            Output::Arrange(call, hearing) => self.pool.arrange(call.0, hearing),
+            Output::Listen(call, member, on) => self.pool.listen(call.0, member, on),
+            Output::Play { call, member, sound, repeat } => self.play(call, member, sound, repeat),
+            Output::Hush(call, member) => self.pool.hush(call.0, member),
+            Output::Digit(call, digit, member) => self.pool.digit(call.0, digit, member),
+            Output::Tell(call, news) => self.pool.tell(call.0, *news),
             Output::CloseRoom(call) => {
                 self.agents.give_up(call);
                 self.pool.close(call.0);
@@ -231,6 +247,26 @@ impl Edges {
             }
         }
         None
+    }
+
+    /// Plays a sound to a leg. One that cannot be read is over at once.
+    fn play(&self, call: CallHandle, member: Member, sound: Sound, repeat: bool) {
+        if let Some(prompt) = self.agents.sounds.at_hand(&sound) {
+            return self.pool.play(call.0, member, prompt.shared(), repeat);
+        }
+        let (sounds, pool) = (self.agents.sounds.clone(), Arc::clone(&self.pool));
+        let dispatcher = self.dispatcher.clone();
+        tokio::task::spawn_blocking(move || match sounds.read(&sound) {
+            Ok(prompt) => {
+                pool.play(call.0, member, prompt.shared(), repeat);
+                pool.flush();
+            }
+            Err(error) => {
+                let sound = format!("{sound:?}");
+                tracing::warn!(call = call.0, sound = %OneLine(&sound), %error, "a sound cannot be played");
+                dispatcher.reply(call, Input::Room(call, RoomEvent::Played(member)));
+            }
+        });
     }
 
     /// Finds the way to a trunk; the shard is told.

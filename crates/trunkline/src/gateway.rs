@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use trunkline_agent::Dialer;
 use trunkline_api::{
-    Backend, CallView, CompleteError, PlaceError, PlaceRequest, PressError, TrunkView, same,
+    Backend, CallView, CompleteError, PlaceError, PlaceRequest, PressError, ReloadChanges, TrunkView, same,
 };
 use trunkline_call::{CallHandle, Input};
 use trunkline_media::Pool;
@@ -196,8 +196,8 @@ impl Gateway {
     ///
     /// # Errors
     /// Every problem; nothing was changed.
-    pub fn reload(&self) -> Result<Vec<String>, Vec<String>> {
-        self.control.reload()
+    pub fn reload(&self) -> Result<ReloadChanges, Vec<String>> {
+        self.control.reload(false)
     }
 
     /// Takes no new calls, waits for those in progress, at most `limit`, then ends them.
@@ -230,7 +230,7 @@ impl Gateway {
 }
 
 impl Control {
-    fn read_again(&self) -> Result<Vec<String>, Vec<String>> {
+    fn read_again(&self, dry_run: bool) -> Result<ReloadChanges, Vec<String>> {
         // One at a time, or two could leave the shards and the guard with different tables.
         let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let path =
@@ -238,19 +238,45 @@ impl Control {
         let loaded = config::read_all(path)
             .map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
         let prompts = self.agents.read_prompts(&loaded.table)?;
+        let changes = ReloadChanges {
+            changes: self.table.load().changes(&loaded.table),
+            needs_restart: self.node.changes(&loaded.node),
+        };
+        if dry_run {
+            return Ok(changes);
+        }
         // The last step that can fail; what follows cannot, so a reload is whole or nothing.
         if let Some(tls) = &self.tls {
             tls.reload().map_err(|error| vec![error.to_string()])?;
         }
         self.agents.use_prompts(prompts);
-        let mut changes = self.table.load().changes(&loaded.table);
-        changes.extend(self.node.changes(&loaded.node));
         let table = Arc::new(loaded.table);
         let old = self.table.swap(Arc::clone(&table));
         self.agents.forget_idle(&old, &table);
         self.dispatcher.broadcast(|| Input::Reload(Arc::clone(&table)));
         self.links.keep(&table, &self.dispatcher);
         Ok(changes)
+    }
+
+    /// What became of a reload, for the log and the metrics.
+    fn tell_reload(&self, outcome: &Result<ReloadChanges, Vec<String>>) {
+        self.metrics.reloaded(outcome.is_ok());
+        match outcome {
+            Ok(ReloadChanges { changes, needs_restart }) => {
+                for change in changes.iter().chain(needs_restart).take(MAX_CHANGES_LOGGED) {
+                    let shown = self.log_numbers || !change.contains(" number +");
+                    tracing::info!(change = %digits_hidden(change, shown), "changed by the reload");
+                }
+                let changes = changes.len() + needs_restart.len();
+                tracing::info!(changes, "the tables were read again");
+            }
+            Err(problems) => {
+                for problem in problems {
+                    let problem = digits_hidden(problem, self.log_numbers);
+                    tracing::error!(%problem, "the tables were not taken over");
+                }
+            }
+        }
     }
 }
 
@@ -264,23 +290,10 @@ impl Backend for Control {
         self.metrics.page(self.guard.shed(), self.dispatcher.dropped(), transactions)
     }
 
-    fn reload(&self) -> Result<Vec<String>, Vec<String>> {
-        let outcome = self.read_again();
-        self.metrics.reloaded(outcome.is_ok());
-        match &outcome {
-            Ok(changes) => {
-                for change in changes.iter().take(MAX_CHANGES_LOGGED) {
-                    let shown = self.log_numbers || !change.contains(" number +");
-                    tracing::info!(change = %digits_hidden(change, shown), "changed by the reload");
-                }
-                tracing::info!(changes = changes.len(), "the tables were read again");
-            }
-            Err(problems) => {
-                for problem in problems {
-                    let problem = digits_hidden(problem, self.log_numbers);
-                    tracing::error!(%problem, "the tables were not taken over");
-                }
-            }
+    fn reload(&self, dry_run: bool) -> Result<ReloadChanges, Vec<String>> {
+        let outcome = self.read_again(dry_run);
+        if !dry_run {
+            self.tell_reload(&outcome);
         }
         outcome
     }

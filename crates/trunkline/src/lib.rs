@@ -24,6 +24,7 @@ mod placing;
 mod pulse;
 mod random;
 mod records;
+mod sounds;
 mod spool;
 mod trunks;
 

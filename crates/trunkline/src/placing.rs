@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 use trunkline_api::{CallView, PlaceError, PlaceRequest};
 use trunkline_call::{CallStart, PlaceCall, call_id};
-use trunkline_routing::{OutboundCall, OutboundRefusal, Route, decide_outbound, hides, mask, may_be_set};
+use trunkline_routing::{
+    OutboundCall, OutboundRefusal, Route, decide_outbound, hides, is_own_parameter, mask, may_be_set,
+};
 use trunkline_sdp::media::are_keys;
 use trunkline_signalling::Tokens;
 
@@ -162,8 +164,7 @@ fn variables(request: &PlaceRequest) -> Result<Vec<(String, String)>, PlaceError
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let ours = name.starts_with("system__") || matches!(name.as_str(), "from_number" | "to_number");
-        if ours || name.is_empty() || text.len() > MAX_VALUE {
+        if is_own_parameter(name) || name.is_empty() || text.len() > MAX_VALUE {
             let detail = format!(
                 "{name:?} is none: names are not empty and not the gateway's own (system__…), values at most {MAX_VALUE} bytes"
             );

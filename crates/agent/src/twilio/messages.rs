@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
-use trunkline_sdp::media::are_keys;
 use tungstenite::Utf8Bytes;
 
+use crate::said::FromAgent;
 use crate::sid::Sids;
 
 /// Writes what the agent is sent, reusing one buffer.
@@ -116,23 +116,6 @@ impl Writer {
     }
 }
 
-/// What an agent sends.
-#[derive(Debug, PartialEq, Eq)]
-pub enum FromAgent<'a> {
-    /// Audio, now in the buffer given.
-    Media,
-    /// A mark to be given back.
-    Mark(Cow<'a, str>),
-    /// Throw away what is queued.
-    Clear,
-    /// End the call after play-out.
-    Hangup,
-    /// Press these keys.
-    Dtmf(Cow<'a, str>),
-    /// Anything else.
-    Other,
-}
-
 #[derive(Deserialize)]
 struct Wire<'a> {
     #[serde(borrow)]
@@ -141,14 +124,6 @@ struct Wire<'a> {
     media: Option<WireMedia<'a>>,
     #[serde(borrow)]
     mark: Option<WireMark<'a>>,
-    #[serde(borrow)]
-    dtmf: Option<WireDtmf<'a>>,
-}
-
-#[derive(Deserialize)]
-struct WireDtmf<'a> {
-    #[serde(borrow)]
-    digit: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -163,29 +138,25 @@ struct WireMark<'a> {
     name: Cow<'a, str>,
 }
 
-impl<'a> FromAgent<'a> {
-    /// Reads a message; audio is decoded into `audio`.
-    pub fn read(text: &'a str, audio: &mut Vec<u8>) -> Self {
-        let Ok(wire) = serde_json::from_str::<Wire<'a>>(text) else {
-            return Self::Other;
-        };
-        match (&*wire.event, wire.media, wire.mark, wire.dtmf) {
-            ("media", Some(media), ..) => {
-                audio.resize(base64::decoded_len_estimate(media.payload.len()), 0);
-                match STANDARD.decode_slice(media.payload.as_bytes(), audio) {
-                    Ok(length) => {
-                        audio.truncate(length);
-                        Self::Media
-                    }
-                    Err(_) => Self::Other,
+/// Reads a message; audio is decoded into `audio`.
+pub fn read<'a>(text: &'a str, audio: &mut Vec<u8>) -> FromAgent<'a> {
+    let Ok(wire) = serde_json::from_str::<Wire<'a>>(text) else {
+        return FromAgent::event(text);
+    };
+    match (&*wire.event, wire.media, wire.mark) {
+        ("media", Some(media), _) => {
+            audio.resize(base64::decoded_len_estimate(media.payload.len()), 0);
+            match STANDARD.decode_slice(media.payload.as_bytes(), audio) {
+                Ok(length) => {
+                    audio.truncate(length);
+                    FromAgent::Media
                 }
+                Err(why) => FromAgent::Unknown(format!("media: {why}")),
             }
-            ("mark", _, Some(mark), _) => Self::Mark(mark.name),
-            ("dtmf", .., Some(dtmf)) if are_keys(&dtmf.digit) => Self::Dtmf(dtmf.digit),
-            ("clear", ..) => Self::Clear,
-            ("hangup", ..) => Self::Hangup,
-            _ => Self::Other,
         }
+        ("mark", _, Some(mark)) => FromAgent::Mark(mark.name),
+        ("clear", ..) => FromAgent::Clear,
+        _ => FromAgent::event(text),
     }
 }
 

@@ -133,8 +133,10 @@ impl Call {
             RoomEvent::AgentLeft if self.announce => (EndedBy::Gateway, "number not in service"),
             RoomEvent::AgentLeft => (EndedBy::Agent, "the agent left"),
             RoomEvent::AgentLost => (EndedBy::Agent, "the agent's connection broke"),
-            RoomEvent::NoMedia => (EndedBy::Gateway, "no media from the caller"),
+            RoomEvent::NoMedia(_) => (EndedBy::Gateway, "no media from the caller"),
             RoomEvent::Failed(what) => (EndedBy::Gateway, what),
+            // Of no consequence to a call of one leg.
+            RoomEvent::Digit(..) | RoomEvent::Played(_) | RoomEvent::Ask(_) => return,
         };
         self.fail(cx, out, 480, by, reason);
     }
@@ -196,6 +198,7 @@ impl Call {
             agent: Arc::clone(&self.route.agent),
             call_id: self.id.clone(),
             sip_call_id: self.leg.dialog().call_id.clone(),
+            direction: self.direction(),
             parameters,
         }
     }

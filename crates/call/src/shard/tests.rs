@@ -215,7 +215,7 @@ fn a_panic_in_one_call_leaves_the_others_alone() {
     let ringing = bench.receive(invite("c", "+14155550100", "").as_bytes()).call();
     bench.shard.plant_fault(|call| call.called().to_string() == "+14155550100");
     // A confirmed dialog ends with BYE, a ringing INVITE with 500, both with a record at once.
-    let said = bench.input(Input::Room(first, crate::RoomEvent::NoMedia));
+    let said = bench.input(Input::Room(first, crate::RoomEvent::NoMedia(trunkline_sdp::Member::FIRST)));
     assert_eq!(said.requests.iter().map(|r| r.method.as_str()).collect::<Vec<_>>(), ["BYE"]);
     assert_eq!((said.record().sip_call_id.as_str(), said.record().reason.as_str()), ("a", "internal error"));
     let said = bench.input(Input::AgentConnected(ringing, Ok(())));

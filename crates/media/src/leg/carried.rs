@@ -88,7 +88,6 @@ impl RtpLeg {
     }
 
     /// A key press that an INFO request told; `None` where the peer sends its presses in another way too.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the call's INFO requests do not reach the room yet"))]
     pub(crate) fn digit_by_info(&mut self, digit: char) -> Option<char> {
         self.keys.info(digit)
     }

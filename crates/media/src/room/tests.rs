@@ -2,6 +2,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use trunkline_sdp::Codec;
+use trunkline_sdp::control::{AgentAsk, Recording};
 
 use super::*;
 use crate::RtpHeader;
@@ -71,7 +72,8 @@ fn a_generator_never_pauses() {
     let (mut room, far) = room(Box::new(Generator), start);
     let mut packet = [0; 400];
     for n in 0..500 {
-        assert_eq!(room.tick(start + Duration::from_millis(20 * n)), None);
+        room.tick(start + Duration::from_millis(20 * n));
+        assert_eq!(room.told.next(), None);
         let length = far.recv(&mut packet).expect("a packet a tick");
         assert_eq!(length, 172);
         assert!(packet[12..length].iter().all(|byte| *byte == SAID), "packet {n} has silence in it");
@@ -88,7 +90,8 @@ fn packets_that_come_are_taken_and_answered_by_the_clock_alone() {
         let timestamp = u32::from(sequence) * 160;
         let header = RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc: 9 };
         assert_eq!(write_rtp(&header, &[0xff; 160], &mut bytes), 172);
-        assert_eq!(room.packet(&bytes, from, start), None);
+        room.packet(&bytes, from, start);
+        assert_eq!(room.told.next(), None);
     }
     far.recv(&mut bytes).expect_err("nothing is sent before the clock says so");
     assert_eq!(room.leg.stats().packets_received, 50);
@@ -122,7 +125,8 @@ fn what_an_agent_said_before_it_left_is_played_out_for_ten_seconds_at_most() {
         let mut heard = 0;
         let mut left = None;
         for n in 0..600 {
-            left = room.tick(start + Duration::from_millis(20 * n));
+            room.tick(start + Duration::from_millis(20 * n));
+            left = room.told.next();
             if let Ok(length) = far.recv(&mut packet) {
                 heard += u64::from(packet[12..length].iter().all(|byte| *byte == SAID));
             }
@@ -245,7 +249,8 @@ fn a_key_is_pressed_in_events_between_what_the_agent_says() {
     let (mut room, far) = room(Box::new(Generator), start);
     let tick = |room: &mut Room, from: u64, to: u64| {
         for n in from..to {
-            assert_eq!(room.tick(start + Duration::from_millis(20 * n)), None);
+            room.tick(start + Duration::from_millis(20 * n));
+            assert_eq!(room.told.next(), None);
         }
     };
     tick(&mut room, 0, 5);
@@ -359,9 +364,91 @@ fn comfort_noise_takes_its_place_in_the_order_and_is_neither_heard_nor_missed() 
         let header = RtpHeader { marker: false, payload_type, sequence, timestamp, ssrc: 9 };
         let length = if payload_type == 13 { 1 } else { 160 };
         let length = write_rtp(&header, &[0x40; 160][..length], &mut bytes);
-        assert_eq!(room.packet(&bytes[..length], from, start), None);
+        room.packet(&bytes[..length], from, start);
+        assert_eq!(room.told.next(), None);
     }
     let heard = std::mem::take(&mut *notes.0.lock().expect("whole"));
     let audio = (160, false);
     assert_eq!(heard, [audio, audio, audio, (160, true), audio, audio]);
+}
+
+#[test]
+fn a_sound_is_heard_instead_of_the_agent_until_its_end_is_told_or_it_is_hushed() {
+    let start = Instant::now();
+    let (mut room, far) = room(Box::new(Generator), start);
+    let at = |n: u64| start + Duration::from_millis(20 * n);
+    room.play([0x21; 400].into(), false, start);
+    (0..5).for_each(|n| room.tick(at(n)));
+    let heard: Vec<_> = sent(&far).into_iter().map(|packet| packet.4).collect();
+    assert_eq!((heard[0][0], heard[1][159], heard[2][79]), (0x21, 0x21, 0x21));
+    assert_eq!(heard[3], [SAID; 160], "the agent again");
+    assert_eq!(room.told.next(), Some(RoomEvent::Played(Member::FIRST)));
+    room.play([0x21; 400].into(), true, start);
+    (5..30).for_each(|n| room.tick(at(n)));
+    assert!(sent(&far).iter().all(|packet| packet.4 == [0x21; 160]), "over and over");
+    room.hush();
+    (30..32).for_each(|n| room.tick(at(n)));
+    assert!(sent(&far).iter().all(|packet| packet.4 == [SAID; 160]));
+    assert_eq!(room.told.next(), None, "what was hushed or repeats has no end to be told");
+}
+
+/// Counts what it is told.
+#[derive(Clone, Default)]
+struct Listener {
+    digits: Arc<Mutex<String>>,
+    news: Arc<Mutex<Vec<AgentNews>>>,
+    frames: Arc<Mutex<usize>>,
+}
+
+impl Participant for Listener {
+    fn codec(&self) -> Option<Codec> {
+        Some(Codec::Pcmu)
+    }
+
+    fn start(&mut self, _room: &mut RoomIo<'_>) {}
+
+    fn hear(&mut self, _frame: Frame<'_>, _room: &mut RoomIo<'_>) {
+        *self.frames.lock().expect("whole") += 1;
+    }
+
+    fn digit(&mut self, digit: char, _room: &mut RoomIo<'_>) {
+        self.digits.lock().expect("whole").push(digit);
+    }
+
+    fn tell(&mut self, news: &AgentNews, room: &mut RoomIo<'_>) {
+        self.news.lock().expect("whole").push(news.clone());
+        room.ask(AgentAsk::Record { record: Recording::Start });
+    }
+}
+
+#[test]
+fn keys_go_to_the_call_where_it_listens_and_else_to_the_agent() {
+    let start = Instant::now();
+    let agent = Listener::default();
+    let (mut room, _far) = room(Box::new(agent.clone()), start);
+    room.info('1', start);
+    room.listen(Member::FIRST, true);
+    room.info('2', start);
+    room.listen(Member::FIRST, false);
+    room.info('3', start);
+    assert_eq!(*agent.digits.lock().expect("whole"), "13");
+    assert_eq!(room.told.next(), Some(RoomEvent::Digit(Member::FIRST, '2')));
+    room.listen(Member::FIRST, true);
+    (0..200).for_each(|_| room.info('4', start));
+    let passed = std::iter::from_fn(|| room.told.next()).count();
+    assert_eq!(passed, 49, "so many in a second with the one before, and no more");
+    room.slow_tick(Duration::from_secs(30), start);
+    room.info('5', start);
+    assert_eq!(room.told.next(), Some(RoomEvent::Digit(Member::FIRST, '5')));
+}
+
+#[test]
+fn an_agent_is_told_its_news_and_asks_its_call() {
+    let start = Instant::now();
+    let agent = Listener::default();
+    let (mut room, _far) = room(Box::new(agent.clone()), start);
+    room.tell(&AgentNews::Hold { on: true }, start);
+    assert_eq!(*agent.news.lock().expect("whole"), [AgentNews::Hold { on: true }]);
+    let asked = AgentAsk::Record { record: Recording::Start };
+    assert_eq!(room.told.next(), Some(RoomEvent::Ask(Box::new(asked))));
 }

@@ -6,7 +6,7 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Agent, Builtin, CallLimits, Connect, Number, RouteTable, Trunk, TrunkAddress};
+use crate::{Agent, Builtin, CallLimits, Connect, Number, Protocol, RouteTable, Trunk, TrunkAddress};
 
 /// The keys of an entry and their values as text.
 type Keys = Vec<(&'static str, String)>;
@@ -111,6 +111,7 @@ fn agent_changes(old: &Agent, new: &Agent) -> Vec<String> {
         vec![
             ("mode", word(&agent.mode)),
             ("connect", connect(&agent.connect)),
+            ("protocol", protocol(agent.protocol)),
             ("connect_timeout_seconds", agent.connect_timeout.as_secs().to_string()),
         ]
     };
@@ -174,6 +175,13 @@ fn connect(connect: &Connect) -> String {
         Connect::Urls(urls) => {
             list(&urls.iter().map(|url| url.split('?').next().unwrap_or(url)).collect::<Vec<_>>())
         }
+    }
+}
+
+fn protocol(protocol: Protocol) -> String {
+    match protocol {
+        Protocol::Twilio => "twilio".to_owned(),
+        Protocol::L16 { rate } => format!("l16 at {rate}"),
     }
 }
 

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::reader::{Entry, Reader};
+use super::attributes::metadata;
+use super::reader::{Entry, Placed, Reader};
 use super::{closest, slot};
 use crate::problem::Report;
 use crate::table::Builtin;
-use crate::{Agent, CallLimits, Connect, E164, Mode, Number, NumberPattern, RouteTable};
+use crate::{Agent, CallLimits, Connect, E164, Mode, Number, NumberPattern, Protocol, RouteTable, Trunk};
 
 /// How long one agent address may take where the agent does not say: 5 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Samples a second of linear audio where the agent does not say.
+const SAMPLE_RATE: u32 = 8000;
 
 pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> {
     let mut reader = Reader::of_entry(&entry, report);
@@ -21,19 +24,43 @@ pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> 
     let mode = reader
         .choice("mode", &[("realtime", Mode::Realtime), ("pipeline", Mode::Pipeline), ("text", Mode::Text)]);
     let addresses = reader.strings("connect");
-    let protocol = reader.choice("protocol", &[("twilio", ())]);
+    let protocol = protocol(&mut reader);
     let connect_timeout = reader.seconds("connect_timeout_seconds", 1..=60).unwrap_or(CONNECT_TIMEOUT);
     let secret = reader.secret("secret");
     reader.finish(&[]);
     let connect = connect(addresses, &entry.span, report)?;
     let name = name?.0;
     if matches!(connect, Connect::Urls(_)) && protocol.is_none() {
-        report.error(&entry.span, format!("agent {name:?} needs protocol = \"twilio\""));
+        let what = "needs protocol = \"twilio\" or \"l16\"";
+        report.error(&entry.span, format!("agent {name:?} {what}"));
     }
     if connect == Connect::DialIn && secret.is_none() {
         report.error(&entry.span, format!("agent {name:?} dials in; give it a secret = \"…\" to show"));
     }
-    Some(Agent { name, mode: mode.unwrap_or(Mode::Realtime), connect, connect_timeout, secret })
+    Some(Agent {
+        name,
+        mode: mode.unwrap_or(Mode::Realtime),
+        connect,
+        protocol: protocol.unwrap_or_default(),
+        connect_timeout,
+        secret,
+    })
+}
+
+/// What the agent's socket speaks, where it says so.
+fn protocol(reader: &mut Reader<'_, '_, '_>) -> Option<Protocol> {
+    let rate = reader.integer("sample_rate", 8000..=24_000);
+    let fits = rate.is_none_or(|rate| matches!(rate, 8000 | 16_000 | 24_000));
+    let rate = rate.and_then(|rate| u32::try_from(rate).ok());
+    let l16 = Protocol::L16 { rate: rate.unwrap_or(SAMPLE_RATE) };
+    let protocol = reader.choice("protocol", &[("twilio", Protocol::Twilio), ("l16", l16)]);
+    let span = reader.span();
+    if !fits {
+        reader.report.error(&span, "sample_rate is 8000, 16000 or 24000");
+    } else if rate.is_some() && protocol != Some(l16) {
+        reader.report.error(&span, "sample_rate goes with protocol = \"l16\"; Twilio's is always 8000");
+    }
+    protocol
 }
 
 pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTable) -> Option<Number> {
@@ -44,27 +71,47 @@ pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTab
     let slots = [reader.string("inbound"), reader.string("outbound"), reader.string("sms")];
     let active = reader.boolean("active").unwrap_or(true);
     let limits = limits(&mut reader);
-    let metadata = reader.map("metadata");
+    let trunk = trunk.and_then(|(name, span)| bound_trunk(table, &name, &span, reader.report));
+    let metadata = metadata(&mut reader, trunk.as_deref());
     reader.finish(&[]);
+    warn_of_closed_way(trunk.as_deref(), slots[0].as_ref(), report);
     let [inbound, outbound, sms] = slots;
     let mut named = |slot_name: Option<(String, Range<usize>)>, voice| {
         slot_name.and_then(|(name, span)| slot(table, &name, &span, voice, report))
     };
     let (inbound, outbound, sms) = (named(inbound, true), named(outbound, true), named(sms, false));
-    let trunk = trunk.and_then(|(name, span)| {
-        let found = table.trunks.iter().find(|trunk| trunk.name == name);
-        if found.is_none() && report.complete {
-            let names: Vec<String> = table.trunks.iter().map(|trunk| trunk.name.clone()).collect();
-            report.error(&span, format!("unknown trunk {name:?}{}", closest(&name, names.iter())));
-        }
-        found.map(Arc::clone)
-    });
     let (text, span) = number?;
     let Some(number) = E164::parse(&text) else {
         report.error(&span, format!("{text:?} is no E.164 number; write a plus sign, the country code and the number, like \"+14155550100\""));
         return None;
     };
     Some(Number { number, name, trunk, inbound, outbound, sms, active, limits, metadata })
+}
+
+fn bound_trunk(
+    table: &RouteTable,
+    name: &str,
+    span: &Range<usize>,
+    report: &mut Report<'_>,
+) -> Option<Arc<Trunk>> {
+    let found = table.trunks.iter().find(|trunk| trunk.name == name);
+    if found.is_none() && report.complete {
+        let names: Vec<String> = table.trunks.iter().map(|trunk| trunk.name.clone()).collect();
+        report.error(span, format!("unknown trunk {name:?}{}", closest(name, names.iter())));
+    }
+    found.map(Arc::clone)
+}
+
+/// An inbound slot never hears a call where the number's only trunk takes none.
+fn warn_of_closed_way(trunk: Option<&Trunk>, inbound: Option<&Placed>, report: &mut Report<'_>) {
+    if let (Some(trunk), Some((agent, span))) = (trunk, inbound)
+        && !trunk.takes_calls()
+    {
+        report.warning(span, format!(
+            "the number's trunk {:?} is outbound only, so nobody calls {agent:?}; write outbound = {agent:?}, or direction = \"both\" on the trunk",
+            trunk.name,
+        ));
+    }
 }
 
 pub(super) fn limits(reader: &mut Reader<'_, '_, '_>) -> CallLimits {

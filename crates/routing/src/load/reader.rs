@@ -22,6 +22,9 @@ pub(crate) struct Entry<'a> {
     pub(crate) span: Range<usize>,
 }
 
+/// A text and where it stands.
+pub(crate) type Placed = (String, Range<usize>);
+
 /// An item of a list that takes a short and a long form.
 pub(crate) enum TextOrTable<'a> {
     Text(String, Range<usize>),
@@ -210,6 +213,11 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
 
     /// An inline table of strings.
     pub(crate) fn map(&mut self, key: &'static str) -> Vec<(String, String)> {
+        self.pairs(key).into_iter().map(|((name, _), (value, _))| (name, value)).collect()
+    }
+
+    /// The same with the places of both sides.
+    pub(crate) fn pairs(&mut self, key: &'static str) -> Vec<(Placed, Placed)> {
         let Some(value) = self.value(key) else {
             return Vec::new();
         };
@@ -220,7 +228,9 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
         let mut pairs = Vec::new();
         for (name, item) in table {
             match item.get_ref().as_str() {
-                Some(text) => pairs.push((name.get_ref().to_string(), text.to_owned())),
+                Some(text) => {
+                    pairs.push(((name.get_ref().to_string(), name.span()), (text.to_owned(), item.span())))
+                }
                 None => self.report.error(&item.span(), format!("{key}.{} is a string", name.get_ref())),
             }
         }

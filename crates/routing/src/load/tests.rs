@@ -1,5 +1,5 @@
 use super::*;
-use crate::E164;
+use crate::{E164, Protocol};
 
 fn source(text: &str) -> Vec<Source> {
     vec![Source { name: "a.toml".to_owned(), text: text.to_owned() }]
@@ -194,4 +194,87 @@ fn keys_travel_where_nobody_can_read_them() {
         let problems = trunk(&lines).expect_err("keys in the clear");
         assert!(problems[0].message.contains("sdes_over_plaintext"), "{problems:?}");
     }
+}
+
+#[test]
+fn an_agent_of_linear_audio_says_at_which_rate() {
+    let load_agent = |lines: &str| {
+        let text = format!("[[agent]]\nname = \"a\"\nconnect = \"ws://x\"\n{lines}\n");
+        load(&source(&text), None).map(|(table, _)| table.agents["a"].protocol)
+    };
+    let l16 = |rate| Ok(Protocol::L16 { rate });
+    let told = |lines: &str| load_agent(lines).map_err(|problems| problems[0].to_string());
+    assert_eq!(told("protocol = \"l16\""), l16(8000));
+    assert_eq!(told("protocol = \"l16\"\nsample_rate = 24000"), l16(24_000));
+    for (lines, what) in [
+        ("protocol = \"l16\"\nsample_rate = 11025", "8000, 16000 or 24000"),
+        ("protocol = \"l16\"\nsample_rate = 48000", "sample_rate"),
+        ("protocol = \"twilio\"\nsample_rate = 16000", "goes with protocol"),
+        ("protocol = \"pcm\"", "\"l16\""),
+        ("", "needs protocol"),
+    ] {
+        let problem = told(lines).expect_err(lines);
+        assert!(problem.contains(what), "{lines}: {problem}");
+    }
+}
+
+#[test]
+fn names_that_clash_with_the_gateways_own_are_told() {
+    let tables = |mapped: &str, metadata: &str| {
+        let text = GOOD.replace("\"X-Account\" = \"account\"", mapped).replace("office = \"sf\"", metadata);
+        match load(&source(&text), None) {
+            Ok((_, warnings)) => warnings,
+            Err(problems) => problems,
+        }
+    };
+    for (mapped, metadata, told) in [
+        ("X-A = \"from_number\"", "", "5:33: error: headers_to_attributes: \"from_number\" is a name"),
+        ("X-A = \"system__x\"", "", "5:33: error: headers_to_attributes: \"system__x\" is a name"),
+        ("X-A = \"caller_name\"", "", "5:33: error: headers_to_attributes: \"caller_name\" is a name"),
+        ("X-A = \"\"", "", "5:33: error: headers_to_attributes: \"\" is a name"),
+        ("\"X A\" = \"a\"", "", "5:27: error: headers_to_attributes: \"X A\" is no header name"),
+        (
+            "X-A = \"a\", X-B = \"a\"",
+            "",
+            "5:44: error: headers_to_attributes: \"a\" is what X-A becomes already",
+        ),
+        (
+            "",
+            "to_number = \"1\"",
+            "15:14: error: metadata: \"to_number\" is a name that the gateway gives itself",
+        ),
+        ("", "system__caller_id = \"1\"", "15:14: error: metadata: \"system__caller_id\" is a name"),
+        ("", "identity = \"1\"", "15:14: error: metadata: \"identity\" is a name"),
+        (
+            "X-A = \"a\"",
+            "a = \"1\"",
+            "15:14: warning: metadata: \"a\" hides what the number's trunk takes from the header X-A",
+        ),
+    ] {
+        let found: Vec<String> = tables(mapped, metadata).iter().map(ToString::to_string).collect();
+        assert!(found.len() == 1 && found[0].starts_with(&format!("a.toml:{told}")), "{told}\nin {found:#?}");
+    }
+    assert_eq!(tables("X-A = \"a\", X-B = \"b\"", "c = \"1\", system = \"2\""), []);
+}
+
+#[test]
+fn a_number_that_nobody_can_call_is_warned_of() {
+    let text = GOOD.replace("name = \"twilio\"", "name = \"twilio\"\ndirection = \"outbound\"");
+    let (_, warnings) = load(&source(&text), None).expect("loads");
+    let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with("a.toml:15:11: warning: the number's trunk \"twilio\" is outbound only"),
+        "{told:?}"
+    );
+    let (_, warnings) =
+        load(&source(&text.replace("inbound = \"echo\"", "outbound = \"echo\"")), None).expect("loads");
+    assert_eq!(warnings, [], "it places calls only");
+}
+
+#[test]
+fn an_agent_that_no_number_names_is_fine() {
+    let text = format!("{GOOD}\n[[agent]]\nname = \"spare\"\nconnect = \"builtin:tone\"\n");
+    let (table, problems) = load(&source(&text), None).expect("loads");
+    assert_eq!((table.agents.len(), problems), (2, Vec::new()));
 }

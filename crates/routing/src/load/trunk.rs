@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use trunkline_sip::{Hop, Scheme, Uri, parse_host_port};
 
+use super::attributes;
 use super::entries::{limits, networks, patterns};
 use super::reader::{Entry, Reader, TextOrTable};
 use crate::e164::MIN_DIGITS;
@@ -45,7 +46,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let sdes_over_plaintext = reader.boolean("sdes_over_plaintext").unwrap_or(false);
     let dtmf = dtmf(&mut reader);
     let destination_country = country(&mut reader);
-    let headers_to_attributes = reader.map("headers_to_attributes");
+    let headers_to_attributes = attributes::headers_to_attributes(&mut reader);
     let limits = limits(&mut reader);
     reader.finish(&[]);
     let trunk = Trunk {

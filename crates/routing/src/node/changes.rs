@@ -98,11 +98,18 @@ fn media_settings(media: &MediaSettings) -> Vec<(&'static str, String)> {
 
 impl Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.transport.to_string().to_lowercase(), self.address)?;
+        f.write_str(&self.socket())?;
         if let Some(address) = self.external_address {
             write!(f, " as {address}")?;
         }
         self.external_host.as_ref().map_or(Ok(()), |host| write!(f, " as {host}"))
+    }
+}
+
+impl ListenAddress {
+    /// As `listen` has it: `udp:0.0.0.0:5060`.
+    pub(super) fn socket(&self) -> String {
+        format!("{}:{}", self.transport.to_string().to_lowercase(), self.address)
     }
 }
 

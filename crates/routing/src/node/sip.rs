@@ -8,12 +8,13 @@ use trunkline_sip::Transport;
 
 use super::{ListenAddress, SipSettings, TlsSettings, UnknownPeers, count, parsed};
 use crate::load::{Entry, Reader, TextOrTable, networks};
-use crate::problem::Report;
+use crate::problem::{Place, Report};
 
 /// What holds where `[sip]` says nothing.
-fn defaults() -> SipSettings {
+fn defaults(place: &Place) -> SipSettings {
+    let listeners = ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"];
     SipSettings {
-        listen: [listen("udp:0.0.0.0:5060"), listen("tcp:0.0.0.0:5060")].into_iter().flatten().collect(),
+        listen: listeners.iter().filter_map(|text| listen(text, place.clone())).collect(),
         external_address: None,
         external_host: None,
         local_networks: Vec::new(),
@@ -31,7 +32,7 @@ fn defaults() -> SipSettings {
 }
 
 pub(super) fn read(entry: Option<&Entry<'_>>, report: &mut Report<'_>) -> SipSettings {
-    let mut settings = defaults();
+    let mut settings = defaults(&report.place(&entry.map_or(0..0, |entry| entry.span.clone())));
     let Some(entry) = entry else { return settings };
     let mut reader = Reader::of_entry(entry, report);
     if let Some(list) = reader.strings_or_tables("listen", "listeners") {
@@ -121,7 +122,7 @@ fn listener_with_names(entry: &Entry<'_>, report: &mut Report<'_>) -> Option<Lis
 }
 
 fn listener(text: &str, span: &Range<usize>, report: &mut Report<'_>) -> Option<ListenAddress> {
-    let found = listen(text);
+    let found = listen(text, report.place(span));
     if found.is_none() {
         report.error(
             span,
@@ -131,7 +132,7 @@ fn listener(text: &str, span: &Range<usize>, report: &mut Report<'_>) -> Option<
     found
 }
 
-fn listen(text: &str) -> Option<ListenAddress> {
+fn listen(text: &str, place: Place) -> Option<ListenAddress> {
     let (transport, address) = text.split_once(':')?;
     let transport = match transport {
         "udp" => Transport::Udp,
@@ -140,5 +141,5 @@ fn listen(text: &str) -> Option<ListenAddress> {
         _ => return None,
     };
     let address = address.parse().ok()?;
-    Some(ListenAddress { transport, address, external_address: None, external_host: None })
+    Some(ListenAddress { transport, address, external_address: None, external_host: None, place })
 }

@@ -113,3 +113,50 @@ fn changes_name_the_keys_and_never_the_token() {
     );
     assert_eq!(old.changes(&old), Vec::<String>::new());
 }
+
+#[test]
+fn sockets_that_are_wanted_twice_are_told_at_the_second_place() {
+    for (text, told) in [
+        (
+            "[sip]\nlisten = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\",\n  \"udp:127.0.0.1:5060\"]",
+            "3:3 udp:127.0.0.1:5060 and udp:127.0.0.1:5060 at n.toml:2 are one socket; keep one",
+        ),
+        (
+            "[sip]\nlisten = [\"tcp:0.0.0.0:5060\", \"tls:192.0.2.1:5060\"]\n[sip.tls]\ncertificate = \"c\"\nprivate_key = \"k\"",
+            "2:31 tls:192.0.2.1:5060 and tcp:0.0.0.0:5060 at n.toml:2 are one socket",
+        ),
+        (
+            "[sip]\nlisten = \"tcp:0.0.0.0:8080\"\n[api]\nlisten = \"127.0.0.1:8080\"",
+            "4:10 the API's 127.0.0.1:8080 and tcp:0.0.0.0:8080 at n.toml:2 are one socket; write another port",
+        ),
+        (
+            "[sip]\nlisten = \"tcp:127.0.0.1:8080\"",
+            "1:1 the API's 127.0.0.1:8080 and tcp:127.0.0.1:8080 at n.toml:2 are one socket",
+        ),
+        (
+            "[sip]\nlisten = \"udp:192.0.2.1:15060\"",
+            "1:1 udp:192.0.2.1:15060 at n.toml:2 lies in the media ports 10000 to 30000; write a range",
+        ),
+        (
+            "[media]\nlisten_address = [\"::1\", \"192.0.2.1\"]\nports = [5000, 6000]",
+            "3:9 udp:0.0.0.0:5060 at n.toml:1 lies in the media ports 5000 to 6000",
+        ),
+    ] {
+        let found = problems(text);
+        assert!(found.len() == 1 && found[0].starts_with(told), "{told}\nin {found:#?}");
+    }
+}
+
+#[test]
+fn sockets_that_only_look_alike_are_no_clash() {
+    for text in [
+        "[sip]\nlisten = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\", \"udp:127.0.0.2:5060\"]",
+        "[sip]\nlisten = [\"udp:0.0.0.0:5060\", \"udp:[::]:5060\"]",
+        "[sip]\nlisten = [\"udp:127.0.0.1:0\", \"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\n[api]\nlisten = \"127.0.0.1:0\"",
+        "[sip]\nlisten = \"udp:0.0.0.0:8080\"",
+        "[sip]\nlisten = \"udp:192.0.2.1:15060\"\n[media]\nlisten_address = \"192.0.2.2\"",
+        "[sip]\nlisten = \"tcp:192.0.2.1:15060\"",
+    ] {
+        node(text);
+    }
+}

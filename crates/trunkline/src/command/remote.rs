@@ -1,4 +1,4 @@
-//! `dial`, `calls`, `trunks`, `dtmf` and `hangup`: a running gateway, over its API.
+//! `dial`, `calls`, `trunks`, `dtmf`, `hangup`, and `diff` with no file: a running gateway, over its API.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use super::tables::print_changes;
 use super::{ApiArgs, CallsArgs, DialArgs, DtmfArgs, HangupArgs, TrunksArgs, runtime};
 
 /// Longest answer read.
@@ -92,6 +93,15 @@ pub(super) fn dtmf(args: &DtmfArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Shows what a reload would change.
+pub(super) fn diff(api: &ApiArgs) -> anyhow::Result<ExitCode> {
+    let told = runtime(1)?.block_on(ask(api, Method::POST, "/v1/config/reload?dry_run=true", None))?;
+    let lines = ["changes", "needs_restart"].map(|key| told[key].as_array().cloned().unwrap_or_default());
+    let lines = lines.iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    print_changes(&lines.collect::<Vec<_>>());
+    Ok(ExitCode::SUCCESS)
+}
+
 /// A call on one line.
 fn line(call: &Value) -> String {
     let text = |key: &str| call[key].as_str().unwrap_or("-").to_owned();
@@ -136,7 +146,12 @@ async fn ask(api: &ApiArgs, method: Method, path: &str, body: Option<&Value>) ->
         (StatusCode::UNAUTHORIZED, _) => {
             bail!("the gateway wants its API token: --token, or TRUNKLINE_TOKEN")
         }
-        (_, Some(detail)) => bail!("{detail}"),
+        (_, Some(detail)) => {
+            // What is wrong one by one, on lines of their own.
+            let errors = value["errors"].as_array().into_iter().flatten();
+            let each = errors.filter_map(|error| error["detail"].as_str()).map(|each| format!("\n{each}"));
+            bail!("{detail}{}", each.collect::<String>())
+        }
         (_, None) => bail!("the gateway answered {status}"),
     }
 }

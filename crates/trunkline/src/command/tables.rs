@@ -1,11 +1,12 @@
 //! `check`, `route` and `diff`: the tables from the command line.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use trunkline_routing::{Decision, InboundCall, RouteTable, decide};
 use trunkline_sip::{HeaderName, Method, Request};
 
-use super::{ConfigArgs, DiffArgs, RouteArgs};
+use super::{ConfigArgs, RouteArgs};
 use crate::config::{ConfigError, Loaded, read, read_all};
 
 /// Reports every problem.
@@ -82,18 +83,23 @@ pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Shows what a reload would change.
-pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let (old, new) = (read(&args.config.config)?, read(&args.new)?);
-    let mut changes = old.node.changes(&new.node);
-    changes.extend(old.table.changes(&new.table));
-    for change in &changes {
+/// Shows what another configuration would change.
+pub(super) fn diff(args: &ConfigArgs, new: &Path) -> anyhow::Result<ExitCode> {
+    let (old, new) = (read(&args.config)?, read(new)?);
+    let mut changes = old.table.changes(&new.table);
+    changes.extend(old.node.changes(&new.node));
+    print_changes(&changes);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Changes as `diff` shows them, wherever they come from.
+pub(super) fn print_changes(changes: &[String]) {
+    for change in changes {
         println!("{change}");
     }
     if changes.is_empty() {
         println!("no change");
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn summary(table: &RouteTable) -> String {

@@ -35,16 +35,16 @@ fn messages_are_those_of_twilio() {
 fn the_agents_messages_are_read() {
     let mut audio = Vec::new();
     assert_eq!(
-        FromAgent::read(r#"{"event":"media","streamSid":"x","media":{"payload":"//4="}}"#, &mut audio),
+        read(r#"{"event":"media","streamSid":"x","media":{"payload":"//4="}}"#, &mut audio),
         FromAgent::Media
     );
     assert_eq!(audio, [0xff, 0xfe]);
     assert_eq!(
-        FromAgent::read(r#"{"event":"mark","mark":{"name":"m\u00e9"}}"#, &mut audio),
+        read(r#"{"event":"mark","mark":{"name":"m\u00e9"}}"#, &mut audio),
         FromAgent::Mark("mé".into())
     );
-    assert_eq!(FromAgent::read(r#"{"event":"clear"}"#, &mut audio), FromAgent::Clear);
-    assert_eq!(FromAgent::read(r#"{"event":"hangup"}"#, &mut audio), FromAgent::Hangup);
+    assert_eq!(read(r#"{"event":"clear"}"#, &mut audio), FromAgent::Clear);
+    assert_eq!(read(r#"{"event":"hangup"}"#, &mut audio), FromAgent::Hangup);
     for other in [
         "",
         "[]",
@@ -53,7 +53,7 @@ fn the_agents_messages_are_read() {
         r#"{"event":"media","media":{"payload":"!!"}}"#,
         r#"{"event":7}"#,
     ] {
-        assert_eq!(FromAgent::read(other, &mut audio), FromAgent::Other, "{other}");
+        assert!(matches!(read(other, &mut audio), FromAgent::Unknown(_)), "{other}");
     }
 }
 
@@ -65,7 +65,7 @@ fn a_frame_to_and_from_an_agent_costs_no_allocation() {
     let mut frames = |count: u64| {
         for n in 0..count {
             let message = writer.media(&[0x7f; 160], n * 20);
-            assert_eq!(FromAgent::read(&message, &mut audio), FromAgent::Media, "{message}");
+            assert_eq!(read(&message, &mut audio), FromAgent::Media, "{message}");
             assert_eq!(audio, [0x7f; 160]);
         }
     };
@@ -90,17 +90,17 @@ fn the_start_message_is_twilios_byte_for_byte() {
 
 #[test]
 fn an_agent_presses_keys_and_nothing_else() {
-    let read = |text: &str| match FromAgent::read(text, &mut Vec::new()) {
+    let keys = |text: &str| match read(text, &mut Vec::new()) {
         FromAgent::Dtmf(keys) => Some(keys.into_owned()),
         _ => None,
     };
     let ours = r##"{"event":"dtmf","streamSid":"MZ","dtmf":{"digit":"12w#"}}"##;
-    assert_eq!(read(ours).as_deref(), Some("12w#"));
+    assert_eq!(keys(ours).as_deref(), Some("12w#"));
     for bad in [
         r#"{"event":"dtmf"}"#,
         r#"{"event":"dtmf","dtmf":{"digit":""}}"#,
         r#"{"event":"dtmf","dtmf":{"digit":"x"}}"#,
     ] {
-        assert_eq!(read(bad), None, "{bad}");
+        assert_eq!(keys(bad), None, "{bad}");
     }
 }

@@ -178,7 +178,7 @@ fn a_call_is_ended_at_its_longest_duration() {
 fn a_caller_whose_media_stops_is_hung_up_on() {
     let mut bench = Bench::new();
     let (call, _) = bench.talk("a", "+14155550100");
-    let said = bench.input(Input::Room(call, crate::RoomEvent::NoMedia));
+    let said = bench.input(Input::Room(call, crate::RoomEvent::NoMedia(trunkline_sdp::Member::FIRST)));
     assert_eq!(said.requests.iter().map(|r| r.method.as_str()).collect::<Vec<_>>(), ["BYE"]);
     let said = bench.input(Input::RoomClosed(call, MediaStats::default()));
     assert_eq!(said.record().reason, "no media from the caller");
