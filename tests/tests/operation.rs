@@ -275,36 +275,6 @@ fn outcomes_of_calls_and_of_agents_are_counted() {
 }
 
 #[test]
-fn an_api_with_a_token_shows_strangers_nothing() {
-    let daemon = Setup::new(TABLES).api("token = \"s3cret\"").start();
-    for (method, path) in
-        [("GET", "/metrics"), ("POST", "/v1/config/reload"), ("GET", "/v1/calls"), ("POST", "/v1/calls")]
-    {
-        for shown in ["", "Authorization: Bearer wrong\r\n"] {
-            let (status, body) = http::request(daemon.api, method, path, shown, "");
-            assert_eq!(status, 401, "{method} {path}: {body}");
-            assert!(!body.contains("s3cret") && !body.contains("trunkline_"), "{body}");
-        }
-    }
-    let shown = "Authorization: Bearer s3cret\r\n";
-    assert_eq!(http::request(daemon.api, "GET", "/metrics", shown, "").0, 200);
-    assert_eq!(http::request(daemon.api, "POST", "/v1/config/reload", shown, "").0, 200);
-    assert_eq!(http::get(daemon.api, "/healthz").0, 200, "who watches a service needs no token");
-    let check = |listen: &str| {
-        let file = daemon.folder.join("trunkline.toml");
-        let text = std::fs::read_to_string(&file).expect("the node's file");
-        let (before, _) = text.split_once("[api]").expect("an API");
-        std::fs::write(&file, format!("{before}[api]\nlisten = \"{listen}\"\n")).expect("written");
-        Command::new(binary()).arg("check").arg("--config").arg(&file).output().expect("runs")
-    };
-    let refused = check("0.0.0.0:8080");
-    assert!(!refused.status.success());
-    let said = String::from_utf8_lossy(&refused.stdout) + String::from_utf8_lossy(&refused.stderr);
-    assert!(said.contains("give it a token"), "{said}");
-    assert!(check("127.0.0.1:8080").status.success());
-}
-
-#[test]
 fn every_line_about_a_call_has_both_of_its_ids() {
     let mut daemon = Setup::new(TABLES).arguments(&["--log-level", "debug"]).start();
     call_with_media(daemon.sip, "+14155550100", "--hz 500 --secs 0.5", 700, &[]);

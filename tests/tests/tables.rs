@@ -68,3 +68,175 @@ fn diff_without_a_file_asks_the_running_gateway_and_changes_nothing() {
     assert_eq!(code, Some(1));
     assert!(complaint.contains("TRUNKLINE_TOKEN"), "{complaint}");
 }
+
+/// Three trunks of one carrier, one that challenges, one that calls out only.
+const TRUNKS: &str = r#"
+[[trunk]]
+name = "wide"
+allowed_addresses = ["192.0.2.0/24"]
+[[trunk]]
+name = "close"
+allowed_addresses = ["192.0.2.7"]
+[[trunk]]
+name = "named"
+allowed_addresses = ["192.0.2.0/24"]
+address = "acme.example.com"
+[[trunk]]
+name = "phones"
+allowed_addresses = ["198.51.100.0/24"]
+challenge = true
+auth_username = "u"
+auth_password = "p"
+[[trunk]]
+name = "out"
+direction = "outbound"
+address = "out.example.com"
+[[trunk]]
+name = "local"
+allowed_addresses = ["127.0.0.1"]
+[[agent]]
+name = "echo"
+connect = "builtin:echo"
+[[agent]]
+name = "reception"
+connect = "builtin:tone"
+[[number]]
+number = "+14155550100"
+inbound = "echo"
+[[number]]
+number = "+14155550101"
+trunk = "wide"
+inbound = "echo"
+[[number]]
+number = "+14155550103"
+"#;
+
+/// A configuration without a daemon; the folder goes with the value.
+struct Config {
+    folder: std::path::PathBuf,
+}
+
+impl Config {
+    fn new(name: &str, node: &str, tables: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("trunkline-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("routes")).expect("a folder");
+        std::fs::write(folder.join("trunkline.toml"), node).expect("written");
+        std::fs::write(folder.join("routes/table.toml"), tables).expect("written");
+        Self { folder }
+    }
+
+    /// A command on this configuration.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let file = self.folder.join("trunkline.toml").to_string_lossy().into_owned();
+        run(&[arguments, &["--config", &file]].concat())
+    }
+}
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn route_says_by_which_rule_the_trunk_was_chosen() {
+    let config = Config::new("route", "[routes]\ndefault_agent = \"reception\"\n", TRUNKS);
+    let route = |arguments: &[&str]| {
+        let (code, told, complaint) = config.run(&[&["route"], arguments].concat());
+        assert_eq!(complaint, "");
+        (code, told)
+    };
+    for (arguments, lines) in [
+        (
+            &["+14155550100", "--source-ip", "192.0.2.7"][..],
+            &[
+                "1. trunks that hold 192.0.2.7: wide (/24), close (/32), named (/24)",
+                "by the number's trunk: undecided, it is bound to none",
+                "by the Request-URI's host: undecided, gateway is an address of none",
+                "trunk close: no other names the source more closely\n",
+                "=> agent echo answers; caller anonymous; rings at most 30 s; lasts at most 3600 s",
+            ][..],
+        ),
+        (
+            &["sip:+14155550100@acme.example.com", "--source-ip", "192.0.2.7", "--from", "+14155550199"],
+            &["trunk named: the Request-URI names its host", "caller +14155550199;"],
+        ),
+        (
+            &["+14155550101", "--source-ip", "192.0.2.7"],
+            &["trunk wide: the one that the number is bound to", "agent echo: the number's inbound slot"],
+        ),
+        (
+            &["+14155550100", "--trunk", "wide"],
+            &["taken as given: it comes by trunk wide, from 192.0.2.0", "trunk wide: the only one"],
+        ),
+        (
+            &["+14155550103"],
+            &[
+                "assumed: it comes from 127.0.0.1, as neither --trunk nor --source-ip is given",
+                "trunk local: the only one that holds the source",
+                "agent reception: the default_agent, for the number has no inbound one",
+                "=> agent reception answers",
+            ],
+        ),
+        (
+            &["+14155550100", "--source-ip", "198.51.100.3"],
+            &["assumed: it shows the credentials of trunk phones, which challenges", "=> agent echo answers"],
+        ),
+        (
+            &["+14155550100", "--trunk", "wide", "--at", "2026-12-25T03:00+01:00"],
+            &["at 2026-12-25T02:00:00Z: the tables have no schedules, so the time has no influence"],
+        ),
+    ] {
+        let (code, told) = route(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}\n{told}");
+        for line in lines {
+            assert!(told.contains(line), "{arguments:?}: {line}\nin {told}");
+        }
+    }
+    for (arguments, last) in [
+        (&["+14155550199", "--trunk", "wide"][..], "=> 404 Not Found"),
+        (&["+14155550101", "--trunk", "close"], "=> 404 Not Found"),
+        (&["112", "--trunk", "close"], "=> 404 Not Found"),
+        (&["+14155550100", "--source-ip", "203.0.113.1"], "=> dropped or refused, as unknown_peers says"),
+    ] {
+        let (code, told) = route(arguments);
+        assert_eq!((code, told.lines().last()), (Some(1), Some(last)), "{arguments:?}\n{told}");
+    }
+}
+
+#[test]
+fn route_refuses_what_it_cannot_read() {
+    let config = Config::new("route-bad", "", TRUNKS);
+    for (arguments, complaint) in [
+        (&["--trunk", "tuilio"][..], "there is no trunk \"tuilio\"; there are: wide, close"),
+        (&["--trunk", "out"], "nobody calls by trunk \"out\": its direction is outbound"),
+        (&["--source-ip", "192.0.2"], "invalid value '192.0.2' for '--source-ip"),
+        (&["--trunk", "wide", "--source-ip", "192.0.2.7"], "cannot be used with"),
+        (&["--at", "tomorrow"], "write a date and time of RFC 3339, like 2026-12-25T03:00Z"),
+        (&["--at", "2026-02-30T00:00Z"], "invalid value '2026-02-30T00:00Z' for '--at"),
+    ] {
+        let (code, told, said) = config.run(&[&["route", "+14155550100"], arguments].concat());
+        assert!(code.is_some_and(|code| code > 0) && !told.contains("=>"), "{arguments:?}\n{told}");
+        assert!(said.contains(complaint), "{arguments:?}: {complaint}\nin {said}");
+    }
+}
+
+#[test]
+fn check_tells_clashes_with_their_places_and_what_to_write() {
+    let node = "[sip]\nlisten = [\"udp:127.0.0.1:12000\", \"tcp:127.0.0.1:8080\",\n\"udp:0.0.0.0:12000\"]\n";
+    let tables =
+        TRUNKS.replace("name = \"wide\"", "name = \"wide\"\nheaders_to_attributes = { X-A = \"to_number\" }");
+    let config = Config::new("check", node, &tables);
+    let (code, told, _) = config.run(&["check"]);
+    assert_eq!(code, Some(1), "{told}");
+    for wanted in [
+        "trunkline.toml:3:1: error: udp:0.0.0.0:12000 and udp:127.0.0.1:12000 at",
+        "trunkline.toml:1:1: error: the API's 127.0.0.1:8080 and tcp:127.0.0.1:8080 at",
+        "lies in the media ports 10000 to 30000; write a range without it",
+        "table.toml:4:33: error: headers_to_attributes: \"to_number\" is a name that the gateway gives itself",
+        "warning: trunks \"wide\" and \"named\" cannot be told apart",
+    ] {
+        assert!(told.contains(wanted), "{wanted}\nin {told}");
+    }
+}

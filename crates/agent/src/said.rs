@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use trunkline_sdp::control::AgentAsk;
+use trunkline_sdp::control::{AgentAct, AgentAsk};
 use trunkline_sdp::media::are_keys;
 
 /// One message of an agent's.
@@ -37,23 +37,11 @@ pub enum FromAgent<'a> {
 /// Longest text of an agent's that is repeated in a log.
 const MAX_QUOTED: usize = 64;
 
+/// The name of an event, which says how the rest is read.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(borrow)]
     event: Cow<'a, str>,
-    #[serde(borrow, default)]
-    dtmf: Option<Keys<'a>>,
-}
-
-/// Keys as Twilio's messages hold them, or as jambonz's do.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Keys<'a> {
-    Named {
-        #[serde(borrow)]
-        digit: Cow<'a, str>,
-    },
-    Plain(#[serde(borrow)] Cow<'a, str>),
 }
 
 impl<'a> FromAgent<'a> {
@@ -63,15 +51,19 @@ impl<'a> FromAgent<'a> {
         let Ok(event) = serde_json::from_str::<Event<'a>>(text) else {
             return Self::Unknown("it is no event in JSON".to_owned());
         };
-        match (&*event.event, event.dtmf) {
-            ("hangup", _) => Self::Hangup,
-            ("dtmf", Some(Keys::Named { digit: keys } | Keys::Plain(keys))) if are_keys(&keys) => {
-                Self::Dtmf(keys)
-            }
-            ("dtmf", _) => Self::Unknown("dtmf: no keys".to_owned()),
-            (name, _) => match serde_json::from_str(text) {
-                Ok(ask) => Self::Ask(Box::new(ask)),
-                Err(why) => Self::Unknown(format!("{}: {}", quoted(name), one_line(&why))),
+        let read = match &*event.event {
+            "dtmf" | "hangup" => serde_json::from_str(text).map(Self::act),
+            _ => serde_json::from_str(text).map(|ask| Self::Ask(Box::new(ask))),
+        };
+        read.unwrap_or_else(|why| Self::Unknown(format!("{}: {}", quoted(&event.event), one_line(&why))))
+    }
+
+    fn act(act: AgentAct) -> Self {
+        match act {
+            AgentAct::Hangup => Self::Hangup,
+            AgentAct::Dtmf { dtmf } => match dtmf.into_text() {
+                keys if are_keys(&keys) => Self::Dtmf(keys.into()),
+                _ => Self::Unknown("dtmf: no keys".to_owned()),
             },
         }
     }
@@ -126,9 +118,9 @@ mod tests {
             ("nonsense", "no event"),
             ("[]", "no event"),
             (r#"{"event":7}"#, "no event"),
-            (r#"{"event":"dtmf"}"#, "no keys"),
+            (r#"{"event":"dtmf"}"#, "missing field"),
             (r#"{"event":"dtmf","dtmf":"x"}"#, "no keys"),
-            (r#"{"event":"dance\nnow"}"#, "dance\\nnow"),
+            (r#"{"event":"dance\nnow"}"#, "dance now"),
             (r#"{"event":"transfer"}"#, "missing field"),
             (r#"{"event":"transfer","transfer":{"to":"+1","speed":"fast"}}"#, "speed"),
             (r#"{"event":"record","record":"rewind"}"#, "rewind"),

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use trunkline_media::{Frame, Participant, Readiness, RoomIo};
 use trunkline_sdp::Codec;
+use trunkline_sdp::control::AgentNews;
 use tungstenite::Utf8Bytes;
 
 use crate::link::{Link, Received};
@@ -74,6 +75,8 @@ pub struct SocketAgent<W> {
     /// Marks up to this one were cleared.
     cleared: u64,
     timeline: Timeline,
+    /// It wants to hear what happens in its call beside what its protocol tells.
+    events: bool,
     decoded: Vec<u8>,
     started: bool,
     gone: bool,
@@ -100,9 +103,9 @@ impl Early {
 }
 
 impl<W: Wire> SocketAgent<W> {
-    /// An agent on an open link.
+    /// An agent on an open link; `events` where it wants to be told of what its protocol has no words for.
     #[must_use]
-    pub fn new(link: Link, call: CallNames, wire: W) -> Self {
+    pub fn new(link: Link, call: CallNames, wire: W, events: bool) -> Self {
         Self {
             link,
             call,
@@ -111,6 +114,7 @@ impl<W: Wire> SocketAgent<W> {
             next_mark: 0,
             cleared: 0,
             timeline: Timeline::default(),
+            events,
             decoded: Vec::new(),
             started: false,
             gone: false,
@@ -182,7 +186,7 @@ impl<W: Wire> SocketAgent<W> {
             }
             FromAgent::Dtmf(keys) => room.press(&keys),
             FromAgent::Hangup => room.leave_when_played(),
-            FromAgent::Ask(_) => self.not_understood("what is asked for is not there yet"),
+            FromAgent::Ask(ask) => room.ask(*ask),
             FromAgent::Unknown(why) => self.not_understood(&why),
         }
     }
@@ -257,6 +261,19 @@ impl<W: Wire> Participant for SocketAgent<W> {
         if !self.gone {
             let sent = self.link.send(self.wire.digit(digit));
             self.sent(sent, room);
+        }
+    }
+
+    fn tell(&mut self, news: &AgentNews, room: &mut RoomIo<'_>) {
+        if self.gone || !self.started || !self.events {
+            return;
+        }
+        match serde_json::to_string(news) {
+            Ok(text) => {
+                let sent = self.link.send(text.into());
+                self.sent(sent, room);
+            }
+            Err(why) => tracing::error!(%why, "news for an agent cannot be written"),
         }
     }
 

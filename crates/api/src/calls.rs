@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
+use crate::access::Caller;
 use crate::{Problem, Shared};
 
 /// Calls a page holds where nobody says.
@@ -100,6 +101,7 @@ pub struct PlaceError {
 
 pub(crate) async fn place(
     State(backend): State<Shared>,
+    Extension(Caller(caller)): Extension<Caller>,
     headers: HeaderMap,
     body: Result<Json<PlaceRequest>, JsonRejection>,
 ) -> Response {
@@ -114,6 +116,8 @@ pub(crate) async fn place(
         let detail = "Idempotency-Key is 1 to 255 characters";
         return Problem::new(StatusCode::BAD_REQUEST, "bad_idempotency_key", detail).into_response();
     }
+    // Two keys of the API share none of these.
+    let key = key.map(|key| format!("{} {key}", caller.as_deref().unwrap_or_default()));
     match backend.place_call(request, key) {
         Ok(view) => (StatusCode::ACCEPTED, Json(view)).into_response(),
         Err(error) => refused(&error).into_response(),

@@ -8,7 +8,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
-use crate::{Problem, Shared, bearer};
+use crate::access::bearer;
+use crate::{Problem, Shared};
 
 /// The subprotocols of the agents' protocols, where one has a name: linear audio has two.
 const SUBPROTOCOLS: [&str; 2] = ["audio.jambonz.org", "audio.drachtio.org"];

@@ -16,8 +16,10 @@
 //!
 //! The crate knows HTTP only; what is asked for is done by the [`Backend`].
 
+mod access;
 mod calls;
 mod dial_in;
+mod limit;
 mod problem;
 mod reload;
 mod server;
@@ -28,13 +30,17 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::net::{TcpListener, TcpStream};
 
+use access::{Gate, check};
+use limit::Limiter;
+
+pub use access::{Key, Keys, Scope, hash, same};
 pub use calls::{CallView, PlaceError, PlaceRequest, PressError};
 pub use problem::Problem;
 pub use reload::ReloadChanges;
@@ -79,8 +85,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Takes over an agent's socket, its handshake answered, with the bytes read behind it. The secret
     /// is the one that it showed.
     fn dial_in(&self, agent: &str, secret: &str, stream: TcpStream, unread: Vec<u8>);
-    /// The token that operators show, where one is configured.
-    fn token(&self) -> Option<&str>;
+    /// The keys of the API.
+    fn keys(&self) -> Arc<Keys>;
 }
 
 /// Why a call was not ended.
@@ -97,44 +103,50 @@ type Shared = Arc<dyn Backend>;
 /// Longest request body.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Serves HTTP until `stop` is done.
+/// Serves HTTP until `stop` is done; one key, or one address without a key, gets `per_second` answers.
 ///
 /// # Errors
 /// Where the listener fails.
 pub async fn serve(
     listener: TcpListener,
     backend: Arc<dyn Backend>,
+    per_second: u32,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let guarded = Router::new()
+    let limiter = Arc::new(Limiter::new(per_second));
+    let gate = |scope| {
+        let gate = Gate { backend: Arc::clone(&backend), limiter: Arc::clone(&limiter), scope };
+        middleware::from_fn_with_state(gate, check)
+    };
+    let read = Router::new()
         .route("/metrics", get(metrics))
-        .route("/v1/config/reload", post(reload::reload))
         .route("/v1/trunks", get(trunks::list))
-        .route("/v1/calls", post(calls::place).get(calls::list))
+        .route("/v1/calls", get(calls::list))
+        .route("/v1/calls/{id}", get(calls::show))
+        .route_layer(gate(Scope::Read));
+    let operate = Router::new()
+        .route("/v1/calls", post(calls::place))
+        .route("/v1/calls/{id}", delete(calls::hang_up))
         .route("/v1/calls/{id}/dtmf", post(calls::dtmf))
-        .route("/v1/calls/{id}", get(calls::show).delete(calls::hang_up))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&backend), authorize));
+        .route_layer(gate(Scope::Operate));
+    let admin =
+        Router::new().route("/v1/config/reload", post(reload::reload)).route_layer(gate(Scope::Admin));
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/v1/agents/{name}/connect", get(dial_in::connect))
         .route("/2010-04-01/Accounts/{account}/Calls/{call}", post(twilio::update_call))
-        .merge(guarded)
+        .merge(read)
+        .merge(operate)
+        .merge(admin)
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
+        })
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(server::in_time))
         .with_state(backend);
     server::run(listener, router, stop).await
-}
-
-async fn authorize(State(backend): State<Shared>, request: Request, next: Next) -> Response {
-    match backend.token() {
-        Some(token) if !bearer(request.headers()).is_some_and(|shown| same(shown, token)) => {
-            Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "show the API token as a bearer")
-                .into_response()
-        }
-        _ => next.run(request).await,
-    }
 }
 
 async fn ready(State(backend): State<Shared>) -> Response {
@@ -147,15 +159,4 @@ async fn ready(State(backend): State<Shared>) -> Response {
 async fn metrics(State(backend): State<Shared>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], backend.metrics()).into_response()
-}
-
-/// The bearer token of a request.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
-}
-
-/// Compares secrets without telling by the time how much of them fits.
-#[must_use]
-pub fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |all, (x, y)| all | (x ^ y)) == 0
 }

@@ -1,6 +1,6 @@
 //! Problem documents (RFC 9457).
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -15,6 +15,8 @@ pub struct Problem {
     code: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Detail>,
+    #[serde(skip)]
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,7 +37,15 @@ impl Problem {
             detail: detail.to_owned(),
             code,
             errors: Vec::new(),
+            fields: Vec::new(),
         }
+    }
+
+    /// Adds a field of the response; one that cannot be is left out.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
+        self.fields.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+        self
     }
 
     /// Adds what is wrong one by one.
@@ -57,6 +67,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_string(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        response.headers_mut().extend(self.fields);
+        response
     }
 }

@@ -17,26 +17,25 @@
 //! ```
 
 mod dial;
+mod line;
 mod media;
 mod setup;
 mod teardown;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use trunkline_routing::{Caller, Route, Trunk};
-use trunkline_sdp::{Codec, Description, KeySeed, LocalMedia, Selection};
+use trunkline_sdp::Member;
 use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent};
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
 use trunkline_sip::text::OneLine;
 
-use crate::config::Advertised;
 use crate::{CallHandle, EndedBy, MediaStats, Output, ShardConfig};
 
-use dial::Dialing;
+use dial::Outgoing;
+use line::Line;
 pub(crate) use setup::announcement_route;
 
 /// Where a call stands.
@@ -71,26 +70,19 @@ struct Ending {
 pub(crate) struct Call {
     handle: CallHandle,
     id: String,
-    leg: Leg,
-    route: Route,
+    /// The leg that the call began with.
+    first: Line,
+    /// Those that came later.
+    others: Vec<Line>,
+    /// What legs have told and is not yet acted on.
+    told: VecDeque<(Member, LegEvent)>,
+    route: Arc<Route>,
+    config: Arc<ShardConfig>,
     phase: Phase,
     /// The call only announces that the number is not in service.
     announce: bool,
     /// What a call that we place has beside.
-    dialing: Option<Box<Dialing>>,
-    codecs: Vec<Codec>,
-    /// What our SRTP keys are made from, until the stream moves.
-    keys: KeySeed,
-    advertised: Advertised,
-    own_addresses: Arc<[IpAddr]>,
-    media_addresses: Arc<[IpAddr]>,
-    edge_timeout: Duration,
-    /// The peer's description, while it is to be answered.
-    offer: Option<Description>,
-    selection: Option<Selection>,
-    local: Option<LocalMedia>,
-    /// Our description as last sent.
-    last_sdp: String,
+    outgoing: Option<Box<Outgoing>>,
     agent_ready: bool,
     started: Now,
     answered: Option<Now>,
@@ -103,34 +95,34 @@ pub(crate) struct Call {
 
 impl Call {
     /// A call for an INVITE; [`Self::begin`] sets it going.
-    pub(crate) fn new(
+    pub(crate) fn incoming(
         handle: CallHandle,
         leg: Leg,
         route: Route,
         announce: bool,
         cx: &mut Cx<'_>,
-        config: &ShardConfig,
+        config: &Arc<ShardConfig>,
     ) -> Self {
+        let route = Arc::new(route);
+        let first = Line::new(handle, Member::FIRST, leg, route, config);
+        let id = call_id(cx.now, cx.tokens.number());
+        Self { announce, ..Self::of(handle, id, first, cx.now, config) }
+    }
+
+    fn of(handle: CallHandle, id: String, first: Line, now: Now, config: &Arc<ShardConfig>) -> Self {
         Self {
             handle,
-            id: call_id(cx.now, cx.tokens.number()),
-            leg,
-            route,
+            id,
+            route: Arc::clone(&first.route),
+            first,
+            others: Vec::new(),
+            told: VecDeque::new(),
+            config: Arc::clone(config),
             phase: Phase::SettingUp,
-            announce,
-            dialing: None,
-            codecs: config.codecs.clone(),
-            keys: config.key_seed.of_call(handle.0),
-            advertised: config.advertised.clone(),
-            own_addresses: Arc::clone(&config.own_addresses),
-            media_addresses: Arc::clone(&config.media_addresses),
-            edge_timeout: config.edge_timeout,
-            offer: None,
-            selection: None,
-            local: None,
-            last_sdp: String::new(),
+            announce: false,
+            outgoing: None,
             agent_ready: false,
-            started: cx.now,
+            started: now,
             answered: None,
             deadline: None,
             ending: None,
@@ -143,46 +135,72 @@ impl Call {
         self.handle
     }
 
-    /// Call-ID and local tag.
-    pub(crate) fn dialog_id(&self) -> (&str, &str) {
-        let dialog = self.leg.dialog();
-        (&dialog.call_id, &dialog.local_tag)
+    /// Its legs.
+    fn lines(&self) -> impl Iterator<Item = &Line> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn lines_mut(&mut self) -> impl Iterator<Item = &mut Line> {
+        std::iter::once(&mut self.first).chain(&mut self.others)
+    }
+
+    fn line(&self, member: Member) -> Option<&Line> {
+        self.lines().find(|line| line.member == member)
+    }
+
+    fn line_mut(&mut self, member: Member) -> Option<&mut Line> {
+        self.lines_mut().find(|line| line.member == member)
+    }
+
+    /// The places of its legs.
+    fn members(&self) -> Vec<Member> {
+        self.lines().map(|line| line.member).collect()
+    }
+
+    /// Its dialogs: place, Call-ID and local tag.
+    pub(crate) fn dialogs(&self) -> impl Iterator<Item = (Member, &str, &str)> {
+        self.lines().map(|line| {
+            let dialog = line.leg.dialog();
+            (line.member, &*dialog.call_id, &*dialog.local_tag)
+        })
     }
 
     /// The number that was called.
     #[cfg(test)]
-    pub(crate) const fn called(&self) -> &trunkline_routing::Destination {
+    pub(crate) fn called(&self) -> &trunkline_routing::Destination {
         &self.route.called
     }
 
     /// A step in the log, at the level debug; every line of a call carries both of its ids.
     pub(crate) fn step(&self, what: &str) {
-        let sip_call_id = &self.leg.dialog().call_id;
-        tracing::debug!(call = %self.id, sip_call_id = %OneLine(sip_call_id), "{what}");
+        tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), "{what}");
     }
 
-    pub(crate) fn owns(&self, request: &Request) -> bool {
-        self.leg.owns(request)
+    /// Whether a request belongs to the dialog of that leg, by both tags.
+    pub(crate) fn owns(&self, member: Member, request: &Request) -> bool {
+        self.line(member).is_some_and(|line| line.leg.owns(request))
     }
 
-    /// Whether the record is written and the dialog needs nothing more.
-    pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over) && self.leg.is_over()
+    /// Whether the record is written and no dialog needs anything more.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over) && self.lines().all(|line| line.leg.is_over())
     }
 
-    /// What the shard keeps of the leg when the call is forgotten.
-    pub(crate) fn remains(&mut self) -> Option<(Dialog, LateAnswers)> {
-        self.leg.remains()
+    /// What the shard keeps of the legs when the call is forgotten.
+    pub(crate) fn remains(&mut self) -> Vec<(Member, Dialog, LateAnswers)> {
+        let of = |line: &mut Line| line.leg.remains().map(|(dialog, late)| (line.member, dialog, late));
+        self.lines_mut().filter_map(of).collect()
     }
 
-    /// The client transaction whose response the call waits for.
-    pub(crate) const fn client_transaction(&self) -> Option<ClientId> {
-        self.leg.client_transaction()
+    /// The client transactions whose responses its legs wait for.
+    pub(crate) fn client_transactions(&self) -> impl Iterator<Item = (Member, ClientId)> {
+        self.lines().flat_map(|line| line.leg.client_transactions().map(|tx| (line.member, tx)))
     }
 
-    /// The call's own deadline and its leg's.
+    /// The call's own deadline and its legs'.
     pub(crate) fn poll_timeout(&self) -> Option<Mono> {
-        [self.deadline, self.leg.poll_timeout()].into_iter().flatten().min()
+        let legs = self.lines().filter_map(|line| line.leg.poll_timeout()).min();
+        [self.deadline, legs].into_iter().flatten().min()
     }
 
     /// Runs what is due.
@@ -191,7 +209,9 @@ impl Call {
             self.deadline = None;
             self.own_timeout(cx, out);
         }
-        self.with_leg(cx, out, |leg, cx| leg.handle_timeout(cx));
+        for member in self.members() {
+            self.with_leg(member, cx, out, |leg, cx| leg.handle_timeout(cx));
+        }
     }
 
     fn own_timeout(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
@@ -208,33 +228,59 @@ impl Call {
         }
     }
 
-    /// Lets the leg work, then does what it tells.
+    /// A connection is gone.
+    pub(crate) fn connection_lost(&mut self, cx: &mut Cx<'_>, connection: u64, out: &mut VecDeque<Output>) {
+        for member in self.members() {
+            self.with_leg(member, cx, out, |leg, cx| leg.connection_lost(cx, connection));
+        }
+    }
+
+    /// Lets a leg work, then does what it tells.
     pub(crate) fn with_leg(
         &mut self,
+        member: Member,
         cx: &mut Cx<'_>,
         out: &mut VecDeque<Output>,
         work: impl FnOnce(&mut Leg, &mut Cx<'_>),
     ) {
-        work(&mut self.leg, cx);
-        self.drain_events(cx, out);
+        self.on_line(member, cx, |line, cx| work(&mut line.leg, cx));
+        self.act(cx, out);
     }
 
-    fn drain_events(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
-        while !cx.events.is_empty() {
-            match cx.events.remove(0) {
-                LegEvent::Ended(why) => {
-                    tracing::debug!(call = %self.id, sip_call_id = %OneLine(&self.leg.dialog().call_id), ?why, "the leg is over");
-                    if !self.goes_elsewhere(cx, why, out) {
-                        self.leg_ended(cx.now, why, out);
-                    }
+    /// Lets a line work; what its leg tells waits for [`Self::act`].
+    fn on_line<R>(
+        &mut self,
+        member: Member,
+        cx: &mut Cx<'_>,
+        work: impl FnOnce(&mut Line, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        let line = self.line_mut(member)?;
+        let done = work(line, cx);
+        self.told.extend(cx.events.drain(..).map(|event| (member, event)));
+        Some(done)
+    }
+
+    /// Does what the legs have told.
+    fn act(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        while let Some((member, event)) = self.told.pop_front() {
+            self.leg_told(cx, member, event, out);
+        }
+    }
+
+    fn leg_told(&mut self, cx: &mut Cx<'_>, member: Member, event: LegEvent, out: &mut VecDeque<Output>) {
+        match event {
+            LegEvent::Ended(why) => {
+                tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), %member, ?why, "a leg is over");
+                if !self.goes_elsewhere(cx, why, out) {
+                    self.leg_ended(cx.now, why, out);
                 }
-                LegEvent::Acknowledged(answer) => self.acknowledged(cx, answer, out),
-                LegEvent::Offer(offer) => self.peer_offer(cx, offer, out),
-                // Taken and answered where configuration says so; no agent protocol of today carries them.
-                LegEvent::Info(_) | LegEvent::Message(_) => {}
-                LegEvent::Progress(code, body) => self.progress(code, &body, out),
-                LegEvent::Answered(answer) => self.callee_answered(cx, &answer.body, out),
             }
+            LegEvent::Acknowledged(answer) => self.acknowledged(cx, member, answer, out),
+            LegEvent::Offer(offer) => self.peer_offer(cx, member, offer, out),
+            // Taken and answered where configuration says so; no agent protocol of today carries them.
+            LegEvent::Info(_) | LegEvent::Message(_) => {}
+            LegEvent::Progress(code, body) => self.progress(code, &body, out),
+            LegEvent::Answered(answer) => self.callee_answered(cx, &answer.body, out),
         }
     }
 }

@@ -82,16 +82,16 @@ pub struct CallStart {
 pub enum Input {
     /// Place a call.
     Place(Box<PlaceCall>),
-    /// The way to a hop, and whether there are more behind it; or why there is none.
-    FlowFound(CallHandle, Result<(Flow, bool), String>),
+    /// The way to a leg's hop, and whether there are more behind it; or why there is none.
+    FlowFound(CallHandle, Member, Result<(Flow, bool), String>),
     /// A message from the wire, and who its peer has proved to be.
     Message(Box<Message>, Flow, PeerNames),
     /// A connection is gone.
     ConnectionLost(u64),
     /// A request of ours could not be sent: no hop of its was to be reached.
     Unsent(Box<Request>),
-    /// The room is open; `None` where no port was free.
-    MediaOpened(CallHandle, Option<SocketAddr>),
+    /// A leg's media port is open, and with the first one the room; `None` where no port was free.
+    MediaOpened(CallHandle, Member, Option<SocketAddr>),
     /// The agent is in the room, or cannot be reached.
     AgentConnected(CallHandle, Result<(), String>),
     /// Something happened in the room.
@@ -123,23 +123,25 @@ pub enum Input {
 pub enum Output {
     /// Send this.
     Transmit(Transmit),
-    /// Open a room with a port for the caller, on an address that this peer can reach.
+    /// Open a media port for a leg, on an address that its peer can reach; with the first one the room.
     OpenMedia {
         /// The call.
         call: CallHandle,
+        /// The leg.
+        member: Member,
         /// Our address on the signalling flow.
         local: IpAddr,
         /// How the leg sends and receives; `None` for a late offer.
         spec: Option<MediaSpec>,
     },
-    /// The leg's media changed.
-    UpdateMedia(CallHandle, MediaSpec),
+    /// A leg's media changed.
+    UpdateMedia(CallHandle, Member, MediaSpec),
     /// Bring the agent into the room.
     ConnectAgent(CallHandle, Box<AgentRequest>),
     /// The call is answered: let the agent hear and speak.
     StartRoom(CallHandle),
-    /// Press these keys.
-    Press(CallHandle, String),
+    /// Press these keys towards a leg's peer.
+    Press(CallHandle, Member, String),
     /// Have a leg leave the room and free its port.
     CloseLeg(CallHandle, Member),
     /// Have the agent leave the room, or let it come no more; the room lives on.
@@ -171,6 +173,8 @@ pub enum Output {
     FindFlow {
         /// The call.
         call: CallHandle,
+        /// The leg.
+        member: Member,
         /// The hop.
         hop: Hop,
         /// How large the request will be, at most.

@@ -14,7 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use trunkline_routing::RouteTable;
-use trunkline_signalling::dialog::{Cx, LegEvent};
+use trunkline_sdp::Member;
+use trunkline_signalling::dialog::{Cx, Leg, LegEvent};
 use trunkline_signalling::{
     ClientId, Fingerprint, Inbound, KeyedHash, Mono, Now, ServerId, Tokens, Transactions,
 };
@@ -30,10 +31,10 @@ pub(crate) type Fault = fn(&Call) -> bool;
 
 /// A call and what the shard's tables hold of it.
 #[derive(Debug)]
-struct Member {
+struct Held {
     call: Call,
-    /// Its key among the dialogs.
-    dialog: Fingerprint,
+    /// The keys of its legs among the dialogs.
+    dialogs: Vec<(Member, Fingerprint)>,
     /// The transaction of its INVITE, where that came to us.
     invite: Option<ServerId>,
     /// Client transactions that it has opened and that have no final response.
@@ -42,9 +43,12 @@ struct Member {
     scheduled: Option<Mono>,
 }
 
+/// A leg: its call, and its place there.
+type LegOf = (CallHandle, Member);
+
 /// One shard.
 pub struct Shard {
-    config: ShardConfig,
+    config: Arc<ShardConfig>,
     table: Arc<RouteTable>,
     draining: bool,
     /// Who the peer has proved to be whose message is being handled: its certificate's names, and the
@@ -55,17 +59,19 @@ pub struct Shard {
     transactions: Transactions,
     tokens: Tokens,
     hash: KeyedHash,
-    calls: HashMap<CallHandle, Box<Member>, KeyedHash>,
-    /// Call-ID and local tag to their call.
-    dialogs: HashMap<Fingerprint, CallHandle, KeyedHash>,
-    /// Server and client transactions to their calls.
-    servers: HashMap<ServerId, CallHandle, KeyedHash>,
-    clients: HashMap<ClientId, CallHandle, KeyedHash>,
+    calls: HashMap<CallHandle, Box<Held>, KeyedHash>,
+    /// Call-ID and local tag to their leg.
+    dialogs: HashMap<Fingerprint, LegOf, KeyedHash>,
+    /// Server and client transactions to their legs.
+    servers: HashMap<ServerId, LegOf, KeyedHash>,
+    clients: HashMap<ClientId, LegOf, KeyedHash>,
     deadlines: BTreeSet<(Mono, CallHandle)>,
     departed: Departed,
     outputs: VecDeque<Output>,
     serial: u64,
     fault: Option<Fault>,
+    #[cfg(test)]
+    request_fault: Option<fn(&trunkline_sip::Request) -> bool>,
 }
 
 impl Shard {
@@ -91,7 +97,9 @@ impl Shard {
             outputs: VecDeque::new(),
             serial: 0,
             fault: None,
-            config,
+            #[cfg(test)]
+            request_fault: None,
+            config: Arc::new(config),
         }
     }
 
@@ -111,11 +119,11 @@ impl Shard {
             Input::ConnectionLost(connection) => self.connection_lost(connection, now),
             Input::Unsent(request) => self.unsent(&request),
             Input::Place(place) => self.place(*place, now),
-            Input::FlowFound(call, found) => {
-                self.with_call(call, now, |call, cx, out| call.flow_found(cx, found, out));
+            Input::FlowFound(call, member, found) => {
+                self.with_call(call, now, |call, cx, out| call.flow_found(cx, member, found, out));
             }
-            Input::MediaOpened(call, opened) => {
-                if !self.with_call(call, now, |call, cx, out| call.media_opened(cx, opened, out))
+            Input::MediaOpened(call, member, opened) => {
+                if !self.with_call(call, now, |call, cx, out| call.media_opened(cx, member, opened, out))
                     && opened.is_some()
                 {
                     self.outputs.push_back(Output::CloseRoom(call));
@@ -235,49 +243,37 @@ impl Shard {
             match inbound {
                 Inbound::Request(tx, request, flow) => self.request(tx, *request, flow, now),
                 Inbound::Ack(request, _) => {
-                    if let Some(call) = self.dialog_of(&request) {
-                        self.with_call(call, now, |call, cx, out| {
-                            call.with_leg(cx, out, |leg, cx| leg.handle_ack(cx, &request));
-                        });
+                    if let Some(leg) = self.dialog_of(&request) {
+                        self.with_leg(leg, now, |leg, cx| leg.handle_ack(cx, &request));
                     }
                 }
                 Inbound::Cancel(tx, _) => {
-                    if let Some(call) = self.servers.get(&tx).copied() {
-                        self.with_call(call, now, |call, cx, out| {
-                            call.with_leg(cx, out, |leg, cx| leg.handle_cancel(cx));
-                        });
+                    if let Some(leg) = self.servers.get(&tx).copied() {
+                        self.with_leg(leg, now, |leg, cx| leg.handle_cancel(cx));
                     }
                 }
                 Inbound::Response(tx, response) if self.trunk_response(tx, &response, now) => {}
                 Inbound::Response(tx, response) => {
                     // A 2xx comes again where its ACK was lost; its transaction is settled then.
-                    let call = self.clients.get(&tx).copied().or_else(|| self.dialog_of_response(&response));
+                    let leg = self.clients.get(&tx).copied().or_else(|| self.dialog_of_response(&response));
                     if response.code() >= 200 {
                         self.clients.remove(&tx);
                     }
-                    match call {
-                        Some(call) => {
-                            self.with_call(call, now, |call, cx, out| {
-                                call.with_leg(cx, out, |leg, cx| leg.handle_response(cx, tx, &response));
-                            });
+                    match leg {
+                        Some(leg) => {
+                            self.with_leg(leg, now, |leg, cx| leg.handle_response(cx, tx, &response));
                         }
                         None => self.answered_too_late(&response, now),
                     }
                 }
                 Inbound::StrayOk(response, _) => match self.dialog_of_response(&response) {
-                    Some(call) => {
-                        self.with_call(call, now, |call, cx, out| {
-                            call.with_leg(cx, out, |leg, cx| leg.handle_stray_ok(cx, &response));
-                        });
-                    }
+                    Some(leg) => self.with_leg(leg, now, |leg, cx| leg.handle_stray_ok(cx, &response)),
                     None => self.answered_too_late(&response, now),
                 },
                 Inbound::Timeout(tx) => {
                     self.trunk_no_response(tx, now);
-                    if let Some(call) = self.clients.remove(&tx) {
-                        self.with_call(call, now, |call, cx, out| {
-                            call.with_leg(cx, out, |leg, cx| leg.handle_no_response(cx, tx));
-                        });
+                    if let Some(leg) = self.clients.remove(&tx) {
+                        self.with_leg(leg, now, |leg, cx| leg.handle_no_response(cx, tx));
                     }
                 }
                 // A refusal without an ACK changes nothing.
@@ -291,9 +287,7 @@ impl Shard {
         self.transactions.connection_lost(connection);
         self.trunk_connection_lost(connection, now);
         for call in self.all_calls() {
-            self.with_call(call, now, |call, cx, out| {
-                call.with_leg(cx, out, |leg, cx| leg.connection_lost(cx, connection));
-            });
+            self.with_call(call, now, |call, cx, out| call.connection_lost(cx, connection, out));
         }
     }
 
@@ -304,6 +298,12 @@ impl Shard {
         all
     }
 
+    /// Lets a leg work.
+    fn with_leg(&mut self, of: LegOf, now: Now, work: impl FnOnce(&mut Leg, &mut Cx<'_>)) {
+        let (call, member) = of;
+        self.with_call(call, now, |call, cx, out| call.with_leg(member, cx, out, work));
+    }
+
     /// Runs `work` on a call with the panic guard round it; false where there is no such call.
     fn with_call(
         &mut self,
@@ -311,10 +311,10 @@ impl Shard {
         now: Now,
         work: impl FnOnce(&mut Call, &mut Cx<'_>, &mut VecDeque<Output>),
     ) -> bool {
-        let Some(mut member) = self.calls.remove(&handle) else {
+        let Some(mut held) = self.calls.remove(&handle) else {
             return false;
         };
-        let call = &mut member.call;
+        let call = &mut held.call;
         let mut events: Vec<LegEvent> = Vec::new();
         let fault = self.fault;
         let mut cx =
@@ -328,55 +328,59 @@ impl Shard {
             // Best effort, and itself guarded: what is left of the call may be in any state, so it
             // gets no further input.
             let _ = catch_unwind(AssertUnwindSafe(|| call.abandon(&mut cx, outputs)));
-            self.forget(&mut member, now);
+            self.forget(&mut held, now);
         } else if call.is_over() {
-            self.forget(&mut member, now);
+            self.forget(&mut held, now);
         } else {
-            self.adopt_clients(&mut member);
-            self.schedule(&mut member);
-            self.calls.insert(handle, member);
+            self.adopt_clients(&mut held);
+            self.schedule(&mut held);
+            self.calls.insert(handle, held);
         }
         true
     }
 
     /// Client transactions that the call has opened find their way back to it.
-    fn adopt_clients(&mut self, member: &mut Member) {
-        let Some(tx) = member.call.client_transaction() else {
-            return;
-        };
-        if self.clients.insert(tx, member.call.handle()).is_none() {
-            member.clients.retain(|old| self.clients.contains_key(old));
-            member.clients.push(tx);
+    fn adopt_clients(&mut self, held: &mut Held) {
+        let handle = held.call.handle();
+        for (member, tx) in held.call.client_transactions() {
+            if self.clients.insert(tx, (handle, member)).is_none() {
+                held.clients.retain(|old| self.clients.contains_key(old));
+                held.clients.push(tx);
+            }
         }
     }
 
-    fn schedule(&mut self, member: &mut Member) {
-        let (handle, at) = (member.call.handle(), member.call.poll_timeout());
-        if at == member.scheduled {
+    fn schedule(&mut self, held: &mut Held) {
+        let (handle, at) = (held.call.handle(), held.call.poll_timeout());
+        if at == held.scheduled {
             return;
         }
-        self.unschedule(member);
-        member.scheduled = at;
+        self.unschedule(held);
+        held.scheduled = at;
         self.deadlines.extend(at.map(|at| (at, handle)));
     }
 
-    fn unschedule(&mut self, member: &Member) {
-        if let Some(before) = member.scheduled {
-            self.deadlines.remove(&(before, member.call.handle()));
+    fn unschedule(&mut self, held: &Held) {
+        if let Some(before) = held.scheduled {
+            self.deadlines.remove(&(before, held.call.handle()));
         }
     }
 
-    fn forget(&mut self, member: &mut Member, now: Now) {
-        self.unschedule(member);
-        if let Some(remains) = member.call.remains() {
-            let until = now.mono + self.config.timers.transaction_timeout();
-            self.departed.keep(member.dialog, remains, until);
+    fn forget(&mut self, held: &mut Held, now: Now) {
+        self.unschedule(held);
+        let until = now.mono + self.config.timers.transaction_timeout();
+        for (member, dialog, late) in held.call.remains() {
+            if let Some((_, key)) = held.dialogs.iter().find(|(of, _)| *of == member) {
+                self.departed.keep(*key, (dialog, late), until);
+            }
         }
-        self.dialogs.remove(&member.dialog);
-        if let Some(invite) = &member.invite {
+        for (_, key) in &held.dialogs {
+            self.dialogs.remove(key);
+        }
+        if let Some(invite) = &held.invite {
             self.servers.remove(invite);
         }
-        for tx in &member.clients {
+        for tx in &held.clients {
             self.clients.remove(tx);
         }
     }

@@ -8,6 +8,7 @@ use trunkline_sip::headers::diversions;
 use trunkline_sip::{HeaderName, Request};
 
 use crate::caller::{is_special, verification};
+use crate::candidates::{Candidate, candidates, choose, list};
 use crate::{Agent, CallLimits, Called, Caller, Destination, Mode, Number, RouteTable, Trunk, called_number};
 
 /// How long an agent may take where neither number nor trunk says: 30 s.
@@ -98,21 +99,21 @@ pub fn decide(table: &RouteTable, call: &InboundCall<'_>, steps: &mut Option<Ste
             steps.push(text());
         }
     };
-    let claiming = claiming_trunks(table, call);
-    if claiming.is_empty() {
+    let holding = candidates(table, call);
+    if holding.is_empty() {
         note(&|| format!("no inbound trunk holds {}: the peer is unknown", call.source));
         return Decision::Stranger;
     }
-    note(&|| format!("trunks that hold {}: {}", call.source, names(&claiming)));
+    note(&|| format!("trunks that hold {}: {}", call.source, list(&holding)));
     // The called number is read in each trunk's national format until one names a number of ours.
-    let found = claiming.iter().find_map(|(trunk, _)| {
-        match called_number(call.request, trunk.destination_country.as_deref()) {
+    let found = holding.iter().find_map(|candidate| {
+        match called_number(call.request, candidate.trunk.destination_country.as_deref()) {
             Called::Number(number) => table.numbers.get(&number).cloned(),
             Called::Short(_) | Called::Other(_) => None,
         }
     });
     let Some(number) = found else {
-        let first = claiming[0].0.destination_country.as_deref();
+        let first = holding[0].trunk.destination_country.as_deref();
         let reason = match called_number(call.request, first) {
             Called::Number(number) => format!("{number} is not in the tables"),
             Called::Short(code) => {
@@ -121,16 +122,15 @@ pub fn decide(table: &RouteTable, call: &InboundCall<'_>, steps: &mut Option<Ste
             Called::Other(text) => format!("{text:?} is no telephone number"),
         };
         note(&|| format!("{reason}: 404"));
-        return Decision::Refuse { code: 404, reason, trunk: alone(&claiming) };
+        return Decision::Refuse { code: 404, reason, trunk: alone(&holding) };
     };
     note(&|| format!("called number {} ({})", number.number, number.name));
-    let Some((trunk, why)) = choose_trunk(&claiming, &number, call) else {
+    let Some(trunk) = choose(&holding, &number, call, &mut note) else {
         let bound = number.trunk.as_ref().map_or("", |trunk| &trunk.name);
         let reason = format!("{} is reached by trunk {bound} only", number.number);
         note(&|| format!("{reason}: 404"));
-        return Decision::Refuse { code: 404, reason, trunk: alone(&claiming) };
+        return Decision::Refuse { code: 404, reason, trunk: alone(&holding) };
     };
-    note(&|| format!("trunk {}: {why}", trunk.name));
     finish(table, call, number, trunk, &mut note)
 }
 
@@ -198,78 +198,10 @@ pub fn hides(number: &Number, trunk: &Trunk) -> bool {
     number.limits.hide_phone_number.or(trunk.limits.hide_phone_number).unwrap_or(false)
 }
 
-/// The inbound trunks that hold the source address or a name of its certificate, with the length
-/// of the prefix that holds it; a certificate's name or another proof is as close as a single address.
-fn claiming_trunks<'a>(table: &'a RouteTable, call: &InboundCall<'_>) -> Vec<(&'a Arc<Trunk>, u8)> {
-    let inbound = table.trunks.iter().filter(|trunk| trunk.takes_calls());
-    let claims = inbound.filter_map(|trunk| {
-        let length = match call.proved == Some(&*trunk.name) {
-            true => Some(u8::MAX),
-            false if trunk.challenge => None,
-            false if trunk.is_named(call.names) => Some(u8::MAX),
-            false => trunk.claims(call.source),
-        };
-        length.map(|length| (trunk, length))
-    });
-    claims.collect()
-}
-
-/// The trunks one of whose credentials a caller must show before its call is decided: those that hold
-/// its source, where no other does or the number is bound to one of them. Empty where none is needed.
-#[must_use]
-pub fn asks_for_proof<'a>(table: &'a RouteTable, call: &InboundCall<'_>) -> Vec<&'a Arc<Trunk>> {
-    if call.proved.is_some() {
-        return Vec::new();
-    }
-    let holds = |trunk: &Trunk| trunk.is_named(call.names) || trunk.claims(call.source).is_some();
-    let asking = table.trunks.iter().filter(|trunk| trunk.takes_calls() && trunk.challenge && holds(trunk));
-    let asking: Vec<_> = asking.collect();
-    if asking.is_empty() || claiming_trunks(table, call).is_empty() {
-        return asking;
-    }
-    let bound =
-        asking.iter().any(|trunk| match called_number(call.request, trunk.destination_country.as_deref()) {
-            Called::Number(number) => {
-                let own = table.numbers.get(&number).and_then(|number| number.trunk.as_ref());
-                own.is_some_and(|own| own.name == trunk.name)
-            }
-            Called::Short(_) | Called::Other(_) => false,
-        });
-    if bound { asking } else { Vec::new() }
-}
-
-/// Among several: the number's own trunk; else, of those that read the called number as ours was read,
-/// the one of the Request-URI's host, then the longest prefix, then the first in the files. And why.
-fn choose_trunk(
-    claiming: &[(&Arc<Trunk>, u8)],
-    number: &Number,
-    call: &InboundCall<'_>,
-) -> Option<(Arc<Trunk>, &'static str)> {
-    if let Some(bound) = &number.trunk {
-        let held = claiming.iter().find(|(trunk, _)| trunk.name == bound.name);
-        return held.map(|(trunk, _)| (Arc::clone(trunk), "the one that the number is bound to"));
-    }
-    if let [(trunk, _)] = claiming {
-        return Some((Arc::clone(trunk), "the only one that holds the source"));
-    }
-    let reads = |trunk: &Trunk| {
-        let called = called_number(call.request, trunk.destination_country.as_deref());
-        called == Called::Number(number.number)
-    };
-    let claiming: Vec<_> = claiming.iter().filter(|(trunk, _)| reads(trunk)).collect();
-    let host = call.request.uri().ok().and_then(|uri| uri.host().map(trunkline_sip::format_host));
-    let by_host = claiming.iter().find(|(trunk, _)| host.as_ref().is_some_and(|host| trunk.has_host(host)));
-    let longest = claiming.iter().map(|(_, length)| *length).max()?;
-    let by_prefix = claiming.iter().find(|(_, length)| *length == longest);
-    let by_host = by_host.map(|(trunk, _)| (Arc::clone(trunk), "the Request-URI names its host"));
-    let by_prefix = by_prefix.map(|(trunk, _)| (Arc::clone(trunk), "no other names the source more closely"));
-    by_host.or(by_prefix)
-}
-
 /// The trunk where only one holds the source.
-fn alone(claiming: &[(&Arc<Trunk>, u8)]) -> Option<Arc<Trunk>> {
-    match claiming {
-        [(trunk, _)] => Some(Arc::clone(trunk)),
+fn alone(holding: &[Candidate<'_>]) -> Option<Arc<Trunk>> {
+    match holding {
+        [only] => Some(Arc::clone(only.trunk)),
         _ => None,
     }
 }
@@ -308,10 +240,6 @@ fn attributes(
         put(attribute, value.map(std::borrow::Cow::into_owned));
     }
     attributes
-}
-
-fn names(trunks: &[(&Arc<Trunk>, u8)]) -> String {
-    trunks.iter().map(|(trunk, _)| trunk.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

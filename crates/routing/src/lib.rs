@@ -6,6 +6,7 @@
 //! ```
 
 mod caller;
+mod candidates;
 mod decide;
 mod e164;
 mod load;
@@ -16,13 +17,14 @@ mod problem;
 mod table;
 
 pub use caller::{Called, Caller, called_number};
-pub use decide::{Decision, InboundCall, Route, Steps, asks_for_proof, decide, hides};
+pub use candidates::asks_for_proof;
+pub use decide::{Decision, InboundCall, Route, Steps, decide, hides};
 pub use e164::{Destination, E164, NumberPattern};
 pub use ipnet::IpNet;
 pub use load::{Source, is_own_parameter, load, load_part, load_with};
 pub use node::{
-    ListenAddress, MediaSettings, Node, NodeError, RouteSettings, SipSettings, TlsSettings, UnknownPeers,
-    load_node,
+    ApiKey, ApiScope, ApiSettings, ListenAddress, MediaSettings, Node, NodeError, RouteSettings, SipSettings,
+    TlsSettings, UnknownPeers, key_changes, load_node,
 };
 pub use outbound::{OutboundCall, OutboundRefusal, decide_outbound, may_be_set, may_dial, may_follow};
 pub use private::{Pii, Secret, mask};

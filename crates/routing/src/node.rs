@@ -1,6 +1,7 @@
 //! `trunkline.toml`: the node. A bad one keeps the daemon from starting; at a reload it changes
 //! nothing.
 
+mod api;
 mod changes;
 mod clashes;
 mod media;
@@ -16,7 +17,10 @@ use trunkline_sip::Transport;
 
 use crate::load::{Entry, Reader, parse_document};
 use crate::problem::{Place, Report};
-use crate::{Problem, Secret, Severity};
+use crate::{Problem, Severity};
+
+pub use api::{ApiKey, ApiScope, ApiSettings};
+pub use changes::key_changes;
 
 /// What happens to peers that no trunk claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,10 +118,8 @@ pub struct Node {
     pub sip: SipSettings,
     /// Media.
     pub media: MediaSettings,
-    /// API address.
-    pub api_listen: SocketAddr,
-    /// API token.
-    pub api_token: Option<Secret<String>>,
+    /// API.
+    pub api: ApiSettings,
     /// Which tables belong to it.
     pub routes: RouteSettings,
 }
@@ -157,13 +159,14 @@ pub fn load_node(name: &str, text: &str) -> Result<Node, NodeError> {
     let (name, data_dir) = names(node.as_ref(), &mut report);
     let sip = sip::read(sip.as_ref(), &mut report);
     let media = media::read(media_entry.as_ref(), &mut report);
-    let (api_listen, api_token) = api_settings(api.as_ref(), &mut report);
-    clashes::check(&sip.listen, (&media, media_entry.as_ref()), (api_listen, api.as_ref()), &mut report);
+    let settings = api::read(api.as_ref(), &mut report);
+    clashes::check(&sip.listen, (&media, media_entry.as_ref()), (settings.listen, api.as_ref()), &mut report);
+    let api = settings;
     let routes = route_settings(routes.as_ref(), &mut report);
     if report.problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(NodeError { problems: report.problems, routes });
     }
-    Ok(Node { name, data_dir, sip, media, api_listen, api_token, routes })
+    Ok(Node { name, data_dir, sip, media, api, routes })
 }
 
 fn names(entry: Option<&Entry<'_>>, report: &mut Report<'_>) -> (String, String) {
@@ -173,23 +176,6 @@ fn names(entry: Option<&Entry<'_>>, report: &mut Report<'_>) -> (String, String)
     let (name, data_dir) = (reader.string("name"), reader.string("data_dir"));
     reader.finish(&[]);
     (name.map_or(defaults.0, |(text, _)| text), data_dir.map_or(defaults.1, |(text, _)| text))
-}
-
-fn api_settings(entry: Option<&Entry<'_>>, report: &mut Report<'_>) -> (SocketAddr, Option<Secret<String>>) {
-    let default = SocketAddr::from(([127, 0, 0, 1], 8080));
-    let Some(entry) = entry else {
-        return (default, None);
-    };
-    let mut reader = Reader::of_entry(entry, report);
-    let address = parsed(&mut reader, "listen", "an address and port").unwrap_or(default);
-    let token = reader.string("token").map(|(text, _)| Secret::new(text));
-    if !address.ip().is_loopback() && token.is_none() {
-        reader.report.error(&entry.span, format!(
-            "the API would listen on {address} for anyone; give it a token = \"…\" or listen on 127.0.0.1",
-        ));
-    }
-    reader.finish(&[]);
-    (address, token)
 }
 
 fn route_settings(entry: Option<&Entry<'_>>, report: &mut Report<'_>) -> RouteSettings {

@@ -206,6 +206,8 @@ pub struct Agent {
     pub connect: Connect,
     /// What its socket speaks.
     pub protocol: Protocol,
+    /// It is told of what happens in its call beyond what its protocol says.
+    pub events: bool,
     /// How long one address may take.
     pub connect_timeout: Duration,
     /// Signs our handshake, and is what a dial-in agent shows.
@@ -274,6 +276,7 @@ impl RouteTable {
             mode: Mode::Realtime,
             connect: Connect::Builtin(Builtin::NotInService),
             protocol: Protocol::default(),
+            events: false,
             connect_timeout: Duration::from_secs(5),
             secret: None,
         })

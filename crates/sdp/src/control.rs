@@ -1,10 +1,49 @@
 //! What an agent asks of its call beside speaking, and what it is told of it, whatever the protocol of
-//! its socket. The words are those of the JSON events (`docs/agents.md`).
+//! its socket. The words are those of the JSON events (`docs/agents.md`); `docs/agent-events.schema.json` is
+//! made of these types, and a test keeps the two in step.
 
 use serde::{Deserialize, Serialize};
 
+/// What an agent does with the call by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum AgentAct {
+    /// Press keys towards the caller.
+    Dtmf {
+        /// Which: `0` to `9`, `*`, `#`, `A` to `D`, `w` and `W` for pauses of half a second and of one.
+        dtmf: Keys,
+    },
+    /// End the call once what was said was played.
+    Hangup,
+}
+
+/// Keys as Twilio's messages hold them, or as jambonz's do.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub enum Keys {
+    /// In an object.
+    Named {
+        /// The keys.
+        digit: String,
+    },
+    /// Alone.
+    Plain(String),
+}
+
+impl Keys {
+    /// The keys alone.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        let (Self::Named { digit: text } | Self::Plain(text)) = self;
+        text
+    }
+}
+
 /// What an agent asks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum AgentAsk {
     /// Put the caller through.
@@ -36,6 +75,7 @@ pub enum AgentAsk {
 
 /// How somebody is put through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TransferMode {
     /// The carrier is asked to (REFER); the call leaves us.
@@ -51,6 +91,7 @@ pub enum TransferMode {
 
 /// What happens where the carrier refuses a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Fallback {
     /// The call stays with the agent.
@@ -62,6 +103,7 @@ pub enum Fallback {
 
 /// A transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Transfer {
     /// A number, a `tel:` or a `sip:` address.
@@ -85,6 +127,7 @@ pub struct Transfer {
 
 /// Whom to mute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Mute {
     /// `caller`, `agent`, or the name that `participant_joined` gave.
@@ -95,6 +138,7 @@ pub struct Mute {
 
 /// What becomes of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Recording {
     /// Begin.
@@ -109,6 +153,7 @@ pub enum Recording {
 
 /// A sound to play.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Play {
     /// A WAV file below the sounds folder; `music` for the shipped music; empty to stop.
@@ -123,6 +168,7 @@ pub struct Play {
 
 /// A piece of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Transcript {
     /// `caller`, `agent`.
     pub participant: String,
@@ -135,6 +181,7 @@ pub struct Transcript {
 
 /// What an agent is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum AgentNews {
     /// What came of its transfer.
@@ -165,6 +212,7 @@ pub enum AgentNews {
 
 /// How a transfer came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TransferResult {
     /// The caller was put through.
     pub ok: bool,
@@ -173,3 +221,6 @@ pub struct TransferResult {
     /// Why, in a sentence.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ pub use leg::{Answered, Cx, Ended, Leg, LegEvent, OfferIn};
 pub use policy::InDialogPolicy;
 pub use state::{Dialog, LocalAddress};
 pub use uac::Placing;
-pub use uas::LegTerms;
+pub use uas::{Draft, LegTerms};
 
 #[cfg(test)]
 mod tests;

@@ -42,7 +42,7 @@ struct Machine {
     /// The To tag that each of the program's calls was answered with.
     tags: HashMap<u8, String>,
     last: Vec<u8>,
-    opening: Vec<CallHandle>,
+    opening: Vec<(CallHandle, Member)>,
     connecting: Vec<CallHandle>,
     /// Rooms open, and calls, by their handles.
     rooms: Vec<CallHandle>,
@@ -160,12 +160,12 @@ impl Machine {
     }
 
     fn media_opens(&mut self, works: bool) {
-        if let Some(call) = self.opening.pop() {
-            if works {
+        if let Some((call, member)) = self.opening.pop() {
+            if works && !self.rooms.contains(&call) {
                 self.rooms.push(call);
             }
             let at = works.then(|| SocketAddr::from(([192, 0, 2, 10], 10_000)));
-            self.input(Input::MediaOpened(call, at));
+            self.input(Input::MediaOpened(call, member, at));
         }
     }
 
@@ -196,7 +196,7 @@ impl Machine {
             2 => self.input(Input::EndAll),
             3 => self.input(Input::ConnectionLost(u64::from(argument))),
             // Calls that are long gone, or never were.
-            4 => self.input(Input::MediaOpened(CallHandle(u64::from(argument)), None)),
+            4 => self.input(Input::MediaOpened(CallHandle(u64::from(argument)), Member::FIRST, None)),
             5 => self.input(Input::RoomClosed(CallHandle(u64::from(argument)), MediaStats::default())),
             _ => {
                 if let Some(call) = self.calls.last().copied() {
@@ -238,11 +238,11 @@ impl Machine {
         while let Some(output) = self.shard.poll_output() {
             match output {
                 Output::Transmit(transmit) => self.sent(&transmit.payload),
-                Output::OpenMedia { call, .. } => self.opening.push(call),
+                Output::OpenMedia { call, member, .. } => self.opening.push((call, member)),
                 Output::ConnectAgent(call, _) => self.connecting.push(call),
                 Output::CloseRoom(call) => {
                     self.rooms.retain(|open| *open != call);
-                    self.opening.retain(|open| *open != call);
+                    self.opening.retain(|(open, _)| *open != call);
                     self.shard.handle(Input::RoomClosed(call, MediaStats::default()), moment(self.now));
                 }
                 Output::Began(call, _) => {

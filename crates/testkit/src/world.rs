@@ -234,12 +234,12 @@ impl World {
         let soon = self.now + Duration::from_millis(1);
         match output {
             Output::Transmit(transmit) => self.network.send(Side::Caller, &transmit.payload, self.now),
-            Output::OpenMedia { call, .. } => {
+            Output::OpenMedia { call, member, .. } => {
                 let at = self.plan.ports.then_some(SocketAddr::from(([192, 0, 2, 10], 10_000)));
                 if at.is_some() {
                     self.rooms.push(call);
                 }
-                self.later.push(Later(soon, Input::MediaOpened(call, at)));
+                self.later.push(Later(soon, Input::MediaOpened(call, member, at)));
             }
             Output::ConnectAgent(call, _) => match self.plan.agent {
                 AgentPlan::Comes(after) => {
@@ -261,9 +261,9 @@ impl World {
                 self.later.push(Later(soon, Input::RoomClosed(call, MediaStats::default())));
             }
             Output::Ended(record) => self.records.push(*record),
-            Output::FindFlow { call, .. } => {
+            Output::FindFlow { call, member, .. } => {
                 let found = Ok((flow(gateway_address(), caller_address()), false));
-                self.later.push(Later(soon, Input::FlowFound(call, found)));
+                self.later.push(Later(soon, Input::FlowFound(call, member, found)));
             }
             Output::Began(call, _) => self.call = Some(call),
             Output::UpdateMedia(..)

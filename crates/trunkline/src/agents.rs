@@ -225,9 +225,10 @@ impl Agents {
         let sids = Sids::of(&self.node, &request.call_id);
         let sip_call_id = OneLine(&request.sip_call_id).to_string();
         let names = CallNames { call: request.call_id, sip_call_id };
+        let events = request.agent.events;
         let participant: Box<dyn Participant> = match request.agent.protocol {
             Protocol::Twilio => {
-                Box::new(TwilioAgent::new(link, names, Twilio::new(sids, request.parameters)))
+                Box::new(TwilioAgent::new(link, names, Twilio::new(sids, request.parameters), events))
             }
             Protocol::L16 { rate } => {
                 let metadata = Metadata {
@@ -237,7 +238,7 @@ impl Agents {
                     rate,
                     parameters: request.parameters,
                 };
-                Box::new(L16Agent::new(link, names, L16::new(metadata)))
+                Box::new(L16Agent::new(link, names, L16::new(metadata), events))
             }
         };
         self.pool.join(call.0, participant);

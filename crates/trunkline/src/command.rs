@@ -3,6 +3,8 @@
 pub mod analysis;
 mod call;
 mod demo;
+mod key;
+mod moment;
 mod phone;
 mod remote;
 mod serve;
@@ -60,6 +62,8 @@ enum Command {
     Hangup(HangupArgs),
     /// Have a running gateway press keys in a call.
     Dtmf(DtmfArgs),
+    /// Print a fresh key of the API, and what to write into the configuration for it.
+    Key(KeyArgs),
     /// Start a gateway on this machine and hear a call work.
     Demo(DemoArgs),
 }
@@ -107,15 +111,16 @@ struct RouteArgs {
     /// The caller.
     #[arg(long, default_value = "anonymous")]
     from: String,
-    /// Come in over this trunk.
+    /// Come in over this trunk, whatever others hold its addresses.
     #[arg(long, conflicts_with = "source_ip")]
     trunk: Option<String>,
-    /// Come in from this address.
+    /// Come in from this address. Where neither is given, from 127.0.0.1.
     #[arg(long)]
     source_ip: Option<IpAddr>,
-    /// At this time (RFC 3339); tables have no schedules yet, so it changes nothing.
+    /// At this time (RFC 3339, like 2026-12-25T03:00Z); the tables have no schedules, so none changes the
+    /// decision.
     #[arg(long)]
-    at: Option<String>,
+    at: Option<moment::Moment>,
 }
 
 #[derive(Args)]
@@ -158,11 +163,11 @@ struct CallArgs {
 #[derive(Args)]
 struct ApiArgs {
     /// Where the gateway's API listens.
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    #[arg(long, env = "TRUNKLINE_API", default_value = "http://127.0.0.1:8080")]
     api: String,
-    /// Its token; else that of the variable TRUNKLINE_TOKEN.
-    #[arg(long, env = "TRUNKLINE_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    /// A key of it, which the gateway knows by its hash (`trunkline key`).
+    #[arg(long, env = "TRUNKLINE_KEY", hide_env_values = true)]
+    key: Option<String>,
 }
 
 #[derive(Args)]
@@ -215,6 +220,23 @@ struct DtmfArgs {
 }
 
 #[derive(Args)]
+struct KeyArgs {
+    /// What the log calls it.
+    #[arg(long, default_value = "operator")]
+    name: String,
+    /// What it allows; each includes those before it.
+    #[arg(long, value_enum, default_value = "read")]
+    scope: KeyScope,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KeyScope {
+    Read,
+    Operate,
+    Admin,
+}
+
+#[derive(Args)]
 struct DemoArgs {
     /// End after the call: exit code 0 where it worked, else 1.
     #[arg(long)]
@@ -236,6 +258,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Trunks(args) => remote::trunks(&args),
         Command::Hangup(args) => remote::hang_up(&args),
         Command::Dtmf(args) => remote::dtmf(&args),
+        Command::Key(args) => key::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match outcome {

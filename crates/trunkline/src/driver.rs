@@ -190,14 +190,12 @@ impl Edges {
                 self.metrics.sent(&transmit.payload);
                 self.transport.send(transmit);
             }
-            Output::OpenMedia { call, local, spec } => {
+            Output::OpenMedia { call, member, local, spec } => {
                 let seed = self.seed.wrapping_mul(call.0 | 1).rotate_left(17) ^ self.seed;
-                return Some(Input::MediaOpened(
-                    call,
-                    self.pool.open(call.0, Member::FIRST, local, spec, seed),
-                ));
+                let opened = self.pool.open(call.0, member, local, spec, seed);
+                return Some(Input::MediaOpened(call, member, opened));
             }
-            Output::UpdateMedia(call, spec) => self.pool.update(call.0, Member::FIRST, spec),
+            Output::UpdateMedia(call, member, spec) => self.pool.update(call.0, member, spec),
             Output::ConnectAgent(call, request) => {
                 if !matches!(request.agent.connect, Connect::Builtin(_)) {
                     let secret = request.agent.secret.as_ref().map(|secret| secret.reveal().clone());
@@ -210,7 +208,7 @@ impl Edges {
                 return known.map(|outcome| Input::AgentConnected(call, outcome));
             }
             Output::StartRoom(call) => self.pool.begin(call.0),
-            Output::Press(call, keys) => self.pool.press(call.0, Member::FIRST, keys),
+            Output::Press(call, member, keys) => self.pool.press(call.0, member, keys),
             Output::CloseLeg(call, member) => self.pool.close_leg(call.0, member),
             Output::DropAgent(call) => {
                 self.agents.give_up(call);
@@ -226,7 +224,9 @@ impl Edges {
                 self.agents.give_up(call);
                 self.pool.close(call.0);
             }
-            Output::FindFlow { call, hop, bytes, skip } => self.find_flow(call, hop, bytes, skip),
+            Output::FindFlow { call, member, hop, bytes, skip } => {
+                self.find_flow((call, member), hop, bytes, skip);
+            }
             Output::FindTrunkFlow { task, hop, bytes, skip } => self.find_trunk_flow(task, hop, bytes, skip),
             Output::TrunkState(state) => self.trunk_state(Arc::new(*state)),
             Output::Began(call, start) => {
@@ -270,11 +270,11 @@ impl Edges {
     }
 
     /// Finds the way to a trunk; the shard is told.
-    fn find_flow(&self, call: CallHandle, hop: Hop, bytes: usize, skip: usize) {
+    fn find_flow(&self, (call, member): (CallHandle, Member), hop: Hop, bytes: usize, skip: usize) {
         let (transport, dispatcher) = (Arc::clone(&self.transport), self.dispatcher.clone());
         tokio::spawn(async move {
             let found = transport.flow_to(&hop, bytes, skip).await.map_err(|error| error.to_string());
-            dispatcher.reply(call, Input::FlowFound(call, found));
+            dispatcher.reply(call, Input::FlowFound(call, member, found));
         });
     }
 

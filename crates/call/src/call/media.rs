@@ -1,203 +1,88 @@
-//! What is negotiated: the first offer, the caller's re-INVITEs and UPDATEs, the late answer.
+//! What the peers of a call's legs negotiate in mid-call: re-INVITE, UPDATE, the late answer.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 
 use bytes::Bytes;
-use trunkline_sdp::{Description, Direction, LocalMedia, Selection, Terms, negotiate};
+use trunkline_sdp::Member;
 use trunkline_signalling::dialog::{Cx, OfferIn};
 use trunkline_sip::text::OneLine;
 
 use super::{Call, Phase};
-use crate::{EndedBy, MediaSpec, Output};
+use crate::{EndedBy, Output};
 
 impl Call {
-    /// What we agree to on this flow.
-    ///
-    /// # Errors
-    /// Where the trunk requires encryption and keys would be readable.
-    pub(super) fn terms(&self) -> Result<Terms<'_>, String> {
-        let placed = self.dialing.as_ref().and_then(|dialing| dialing.flow());
-        let transport = placed.unwrap_or(self.leg.dialog().flow).transport;
-        let trunk = &self.route.trunk;
-        let encryption = trunk.encryption_over(transport).ok_or_else(|| {
-            format!("trunk {} requires SRTP and its keys would be readable over {transport}", trunk.name)
-        })?;
-        Ok(Terms { codecs: &self.codecs, encryption, keys: &self.keys })
-    }
-
-    /// Chooses from an offer; refuses addresses that only an attacker would write.
-    pub(super) fn negotiate(&self, offer: &Description) -> Result<Selection, String> {
-        let selection = negotiate::select(offer, self.terms()?).map_err(|error| error.to_string())?;
-        self.media_is_fine(selection)
-    }
-
-    /// Chooses from an offer in mid-call. Our key stays where the stream does; one that moves, or has
-    /// another key of the peer's, gets a new one, for both sides then count its packets anew (RFC 4568
-    /// §7.1.4).
-    fn renegotiate(&mut self, offer: &Description) -> Result<Selection, String> {
-        let selection = self.negotiate(offer)?;
-        let key = |selection: &Selection| selection.srtp.map(|keys| keys.remote);
-        let stays = |old: &Selection| key(old) == key(&selection) && old.remote == selection.remote;
-        if selection.srtp.is_none() || self.selection.as_ref().is_some_and(stays) {
-            return Ok(selection);
-        }
-        self.keys = self.keys.next();
-        self.negotiate(offer)
-    }
-
-    /// An offer of ours.
-    pub(super) fn offer_of_ours(&mut self, local: &LocalMedia) -> Result<String, String> {
-        // A stream that was in the clear meanwhile does not go on under its old key.
-        if self.selection.as_ref().is_some_and(|selection| selection.srtp.is_none()) {
-            self.keys = self.keys.next();
-        }
-        Ok(negotiate::offer(self.terms()?, Direction::SendRecv, local))
-    }
-
-    /// The peer's answer to an offer of ours.
-    pub(super) fn accept(&self, answer: &[u8]) -> Result<Selection, String> {
-        let description = Description::parse(answer).map_err(|error| error.to_string())?;
-        let selection = negotiate::accept(&description, self.terms()?).map_err(|error| error.to_string())?;
-        self.media_is_fine(selection)
-    }
-
-    pub(super) fn media_is_fine(&self, selection: Selection) -> Result<Selection, String> {
-        let peer = self.leg.dialog().flow.remote.ip();
-        let addresses = [selection.remote, selection.remote_rtcp];
-        for address in addresses.into_iter().flatten() {
-            let ip = address.ip();
-            let ours = ip == self.leg.dialog().flow.local.ip() || self.own_addresses.contains(&ip);
-            // The peer's own address is its business; else neither a special one nor one of ours,
-            // which would have the gateway talk to itself, unless the trunk names it.
-            if ip != peer && !self.route.media_address_is_fine(ip, ours) {
-                return Err(format!(
-                    "media to {} is not allowed for trunk {}",
-                    address.ip(),
-                    self.route.trunk.name
-                ));
-            }
-        }
-        if self.media_near(&selection).is_none() {
-            return Err("the peer's media address is of a family that our media has no address of".to_owned());
-        }
-        Ok(selection)
-    }
-
-    /// Our address from which the peer's media is near: of its family. That of the signalling flow,
-    /// or a configured one where media is of the other family; `None` where there is none.
-    pub(super) fn media_near(&self, selection: &Selection) -> Option<IpAddr> {
-        let open = self.local.map(|local| local.address);
-        let near = open.unwrap_or_else(|| self.leg.dialog().flow.local.ip());
-        let fits = |address: &IpAddr| selection.remote.is_none_or(|to| to.is_ipv4() == address.is_ipv4());
-        if fits(&near) {
-            return Some(near);
-        }
-        // A port that is open stays where it is.
-        let others = self.media_addresses.iter().filter(|_| open.is_none());
-        others.copied().find(|address| fits(address) && !address.is_unspecified())
-    }
-
-    /// How the leg sends and receives. Where the peer wrote a private address but signals from a
-    /// public one it is behind NAT: nothing is sent before it was heard.
-    pub(super) fn spec(&self, selection: &Selection) -> MediaSpec {
-        let signalling = self.leg.dialog().flow.remote.ip();
-        let reachable = |address: &std::net::SocketAddr| {
-            address.ip() == signalling || !is_private(address.ip()) || is_private(signalling)
-        };
-        MediaSpec {
-            codec: selection.codec,
-            payload_type: selection.payload_type,
-            events: selection.events,
-            events_rate: selection.events_rate,
-            ptime: selection.ptime,
-            remote: selection.remote.filter(reachable),
-            written: selection.remote,
-            signalling: Some(signalling),
-            remote_rtcp: selection.remote_rtcp.filter(reachable),
-            rtcp_mux: selection.rtcp_mux,
-            sends: selection.direction.sends(),
-            receives: selection.direction.receives(),
-            srtp: selection.srtp,
-            dtmf: self.route.trunk.dtmf,
-        }
-    }
-
     /// The ACK of our answer; with the caller's answer where the offer was ours.
     pub(super) fn acknowledged(
         &mut self,
         cx: &mut Cx<'_>,
+        member: Member,
         answer: Option<Bytes>,
         out: &mut VecDeque<Output>,
     ) {
         self.step("acknowledged");
+        let Some(line) = self.line_mut(member) else { return };
         let Some(body) = answer else {
-            if self.selection.is_none() && self.phase == Phase::Talking {
+            if line.selection.is_none() && self.phase == Phase::Talking {
                 self.fail(cx, out, 488, EndedBy::Gateway, "the ACK has no answer to our offer");
             }
             return;
         };
-        match self.accept(&body) {
+        match line.accept(&body) {
             Ok(selection) => {
-                out.push_back(Output::UpdateMedia(self.handle, self.spec(&selection)));
-                self.selection = Some(selection);
+                let spec = line.spec(&selection);
+                line.selection = Some(selection);
+                out.push_back(Output::UpdateMedia(self.handle, member, spec));
             }
             Err(reason) => self.fail(cx, out, 488, EndedBy::Gateway, &reason),
         }
     }
 
-    /// A re-INVITE or UPDATE from the caller: hold, resume, another address, another codec.
-    pub(super) fn peer_offer(&mut self, cx: &mut Cx<'_>, offer: OfferIn, out: &mut VecDeque<Output>) {
-        let (Some(mut local), Phase::Talking | Phase::Announcing | Phase::Ringing) = (self.local, self.phase)
-        else {
-            return self.leg.refuse_offer(cx, 488);
-        };
-        let body = match offer {
-            OfferIn::Wanted => {
-                local.session_version += 1;
-                self.local = Some(local);
-                let Ok(sdp) = self.offer_of_ours(&local) else {
-                    return self.leg.refuse_offer(cx, 488);
-                };
-                self.last_sdp.clone_from(&sdp);
-                return self.leg.accept_offer(cx, &sdp);
+    /// A re-INVITE or UPDATE of a peer: hold, resume, another address, another codec.
+    pub(super) fn peer_offer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        member: Member,
+        offer: OfferIn,
+        out: &mut VecDeque<Output>,
+    ) {
+        let takes = matches!(self.phase, Phase::Talking | Phase::Announcing | Phase::Ringing);
+        let settled = self.on_line(member, cx, |line, cx| {
+            if !takes || line.local.is_none() {
+                line.leg.refuse_offer(cx, 488);
+                return Ok(None);
             }
-            OfferIn::Given(body) => body,
-        };
-        let chosen = Description::parse(&body).map_err(|error| error.to_string()).and_then(|offer| {
-            let selection = self.renegotiate(&offer)?;
-            Ok((offer, selection))
-        });
-        match chosen {
-            Ok((offer, selection)) => {
-                // The version rises only when our description changes (RFC 3264 §8).
-                let mut sdp = negotiate::answer(&offer, &selection, &local);
-                if sdp != self.last_sdp {
-                    local.session_version += 1;
-                    self.local = Some(local);
-                    sdp = negotiate::answer(&offer, &selection, &local);
+            let body = match offer {
+                OfferIn::Wanted => {
+                    match line.new_offer() {
+                        Some(sdp) => line.leg.accept_offer(cx, &sdp),
+                        None => line.leg.refuse_offer(cx, 488),
+                    }
+                    return Ok(None);
                 }
-                self.last_sdp.clone_from(&sdp);
-                out.push_back(Output::UpdateMedia(self.handle, self.spec(&selection)));
-                self.step("the caller's new offer is taken");
-                self.selection = Some(selection);
-                self.offer = Some(offer);
-                self.leg.accept_offer(cx, &sdp);
+                OfferIn::Given(body) => body,
+            };
+            match line.take_offer(&body) {
+                Ok((sdp, spec)) => {
+                    line.leg.accept_offer(cx, &sdp);
+                    Ok(Some(spec))
+                }
+                // What was agreed on before stays in force (RFC 6141).
+                Err(reason) => {
+                    line.leg.refuse_offer(cx, 488);
+                    Err(reason)
+                }
             }
-            // What was agreed on before stays in force (RFC 6141).
-            Err(reason) => {
-                let sip_call_id = &self.leg.dialog().call_id;
-                tracing::info!(call = %self.id, sip_call_id = %OneLine(sip_call_id), %reason, "the caller's new offer is refused: 488");
-                self.leg.refuse_offer(cx, 488);
+        });
+        match settled {
+            Some(Ok(Some(spec))) => {
+                self.step("the peer's new offer is taken");
+                out.push_back(Output::UpdateMedia(self.handle, member, spec));
             }
+            Some(Err(reason)) => {
+                let sip_call_id = OneLine(self.first.sip_call_id());
+                tracing::info!(call = %self.id, %sip_call_id, %member, %reason, "the peer's new offer is refused: 488");
+            }
+            Some(Ok(None)) | None => {}
         }
-    }
-}
-
-/// Whether an address is one of RFC 1918, RFC 4193 or RFC 6598, which the internet does not route.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_private() || (v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1])),
-        IpAddr::V6(v6) => v6.is_unique_local(),
     }
 }

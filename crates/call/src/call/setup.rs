@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use trunkline_routing::{Agent, Caller, Connect, Number, Route, RouteTable, Trunk, hides};
-use trunkline_sdp::{Description, LocalMedia, negotiate};
+use trunkline_sdp::{Description, Member, negotiate};
 use trunkline_signalling::dialog::{Cx, Ended};
 use trunkline_sip::Request;
 use trunkline_sip::text::OneLine;
@@ -33,56 +33,61 @@ impl Call {
     /// Rings at once and asks for the room and the agent.
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         // The leg may have refused the INVITE already: a session interval that is too short.
-        let Some(invite) = self.leg.invite() else {
+        let Some(invite) = self.first.leg.invite() else {
             return self.leg_ended(cx.now, Ended::Rejected(422), out);
         };
         let body = invite.body_of("application/sdp");
         tracing::debug!(
             call = %self.id,
-            sip_call_id = %OneLine(&self.leg.dialog().call_id),
+            sip_call_id = %OneLine(self.first.sip_call_id()),
             trunk = %self.route.trunk.name,
             agent = %self.route.agent.name,
-            peer = %self.leg.dialog().flow.remote,
+            peer = %self.first.leg.dialog().flow.remote,
             "a call begins"
         );
-        self.leg.ring(cx, 100, None);
-        if let Err(reason) = self.terms() {
+        self.ring(cx, 100, None);
+        if let Err(reason) = self.first.terms() {
             return self.fail(cx, out, 488, EndedBy::Gateway, &reason);
         }
         if let Some(body) = body {
             let Ok(offer) = Description::parse(&body) else {
                 return self.fail(cx, out, 488, EndedBy::Gateway, "the offer cannot be read");
             };
-            match self.negotiate(&offer) {
-                Ok(selection) => self.selection = Some(selection),
+            match self.first.negotiate(&offer) {
+                Ok(selection) => self.first.selection = Some(selection),
                 Err(reason) => return self.fail(cx, out, 488, EndedBy::Gateway, &reason),
             }
-            self.offer = Some(offer);
+            self.first.offer = Some(offer);
         }
         // A reliable 180 to an INVITE without an offer would have to carry ours, and there is no port
         // for it yet (RFC 3261 §13.2.1): such a caller hears of us with the 200.
-        let must_offer = self.offer.is_none() && self.leg.rings_reliably();
+        let must_offer = self.first.offer.is_none() && self.first.leg.rings_reliably();
         if !self.announce && !must_offer {
-            self.leg.ring(cx, 180, None);
+            self.ring(cx, 180, None);
         }
         self.deadline = Some(cx.now.mono + self.route.ringing_timeout);
-        let near = self.selection.as_ref().and_then(|selection| self.media_near(selection));
         out.push_back(Output::OpenMedia {
             call: self.handle,
-            local: near.unwrap_or_else(|| self.leg.dialog().flow.local.ip()),
-            spec: self.selection.as_ref().map(|selection| self.spec(selection)),
+            member: Member::FIRST,
+            local: self.first.near(),
+            spec: self.first.selection.as_ref().map(|selection| self.first.spec(selection)),
         });
-        self.drain_events(cx, out);
+        self.act(cx, out);
+    }
+
+    fn ring(&mut self, cx: &mut Cx<'_>, code: u16, sdp: Option<&str>) {
+        self.on_line(Member::FIRST, cx, |line, cx| line.leg.ring(cx, code, sdp));
     }
 
     /// The room is open, or no port was free.
     pub(crate) fn media_opened(
         &mut self,
         cx: &mut Cx<'_>,
+        member: Member,
         opened: Option<SocketAddr>,
         out: &mut VecDeque<Output>,
     ) {
-        if self.phase != Phase::SettingUp {
+        if member != Member::FIRST || self.phase != Phase::SettingUp {
             // Too late: what was opened is released.
             if opened.is_some() {
                 out.push_back(Output::CloseRoom(self.handle));
@@ -92,15 +97,8 @@ impl Call {
         let Some(address) = opened else {
             return self.fail(cx, out, 503, EndedBy::Gateway, "no media port is free");
         };
-        let placed = self.dialing.as_ref().and_then(|dialing| dialing.flow());
-        let flow = placed.unwrap_or(self.leg.dialog().flow);
-        tracing::debug!(call = %self.id, sip_call_id = %OneLine(&self.leg.dialog().call_id), %address, "the media port is open");
-        self.local = Some(LocalMedia {
-            address: self.advertised.address(address.ip(), &flow),
-            port: address.port(),
-            session_id: self.handle.0,
-            session_version: 1,
-        });
+        tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), %address, "the media port is open");
+        self.first.has_port(address);
         // Not before there is a port: an agent is not called for nothing.
         out.push_back(Output::ConnectAgent(self.handle, Box::new(self.agent_request())));
         self.proceed(cx, out);
@@ -143,37 +141,37 @@ impl Call {
 
     /// Answers once both the room and the agent are there.
     fn proceed(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
-        let (Some(local), true) = (self.local, self.agent_ready) else {
+        let (Some(local), true) = (self.first.local, self.agent_ready) else {
             return;
         };
         if self.is_outgoing() {
             return self.invite(cx, out);
         }
-        let sdp = match (&self.offer, &self.selection) {
+        let sdp = match (&self.first.offer, &self.first.selection) {
             (Some(offer), Some(selection)) => negotiate::answer(offer, selection, &local),
-            _ => match self.offer_of_ours(&local) {
+            _ => match self.first.offer_of_ours(&local) {
                 Ok(sdp) => sdp,
                 Err(reason) => return self.fail(cx, out, 488, EndedBy::Gateway, &reason),
             },
         };
-        self.last_sdp.clone_from(&sdp);
-        let early = self.announce && self.offer.is_some();
+        self.first.last_sdp.clone_from(&sdp);
+        let early = self.announce && self.first.offer.is_some();
         if early {
             self.step("the announcement is played in a 183");
             self.phase = Phase::Announcing;
-            self.leg.ring(cx, 183, Some(&sdp));
+            self.ring(cx, 183, Some(&sdp));
             self.deadline = Some(cx.now.mono + self.route.max_call_duration);
         } else {
             self.step("answered with 200");
             self.phase = Phase::Talking;
-            self.leg.answer(cx, &sdp);
+            self.on_line(Member::FIRST, cx, |line, cx| line.leg.answer(cx, &sdp));
             self.sip_code = 200;
             self.answered = Some(cx.now);
             self.deadline = Some(cx.now.mono + self.route.max_call_duration);
             out.push_back(Output::Answered(self.handle, cx.now.mono.since(self.started.mono)));
         }
         out.push_back(Output::StartRoom(self.handle));
-        self.drain_events(cx, out);
+        self.act(cx, out);
     }
 
     fn agent_request(&self) -> AgentRequest {
@@ -185,7 +183,7 @@ impl Call {
             ("system__caller_id".to_owned(), caller),
             ("system__called_number".to_owned(), called),
         ];
-        let variables = self.dialing.as_ref().map_or(&[][..], |dialing| &dialing.variables);
+        let variables = self.outgoing.as_ref().map_or(&[][..], |outgoing| &outgoing.variables);
         let more = variables.iter().chain(&self.route.number.metadata).chain(&self.route.attributes);
         for (name, value) in more {
             let tells = matches!(name.as_str(), "caller_name" | "identity" | "diversion");
@@ -197,7 +195,7 @@ impl Call {
         AgentRequest {
             agent: Arc::clone(&self.route.agent),
             call_id: self.id.clone(),
-            sip_call_id: self.leg.dialog().call_id.clone(),
+            sip_call_id: self.first.sip_call_id().to_owned(),
             direction: self.direction(),
             parameters,
         }

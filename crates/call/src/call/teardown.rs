@@ -26,8 +26,10 @@ impl Call {
             self.sip_code = code;
         }
         self.close(cx.now, by, reason, out);
-        self.leg.hang_up(cx, code);
-        self.drain_events(cx, out);
+        for member in self.members() {
+            self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, code));
+        }
+        self.act(cx, out);
     }
 
     /// Ends the call by request.
@@ -80,13 +82,14 @@ impl Call {
     /// The last act of a call that panicked.
     pub(crate) fn abandon(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         cx.events.clear();
+        self.told.clear();
         self.ending = None;
         self.phase = Phase::Talking;
         if self.answered.is_none() {
             self.sip_code = 500;
         }
         self.close(cx.now, EndedBy::Gateway, "internal error", out);
-        self.leg.abandon(cx, 500);
+        self.lines_mut().for_each(|line| line.leg.abandon(cx, 500));
         self.write_record(cx.now, out);
     }
 
@@ -96,7 +99,7 @@ impl Call {
         }
         self.ending = Some(Ending { by, reason: reason.to_owned(), at: now });
         self.phase = Phase::Closing;
-        self.deadline = Some(now.mono + self.edge_timeout);
+        self.deadline = Some(now.mono + self.config.edge_timeout);
         out.push_back(Output::CloseRoom(self.handle));
     }
 
@@ -116,7 +119,7 @@ impl Call {
         let announced = self.announce && is_builtin(agent);
         out.push_back(Output::Ended(Box::new(CallRecord {
             call_id: self.id.clone(),
-            sip_call_id: self.leg.dialog().call_id.clone(),
+            sip_call_id: self.first.sip_call_id().to_owned(),
             direction: self.direction(),
             status: self.answered.map_or_else(|| Status::of_code(self.sip_code), |_| Status::Completed),
             from: caller_text(&self.route.caller, self.route.hide_phone_number),
@@ -130,7 +133,7 @@ impl Call {
             ended_by: ending.by,
             reason: ending.reason,
             sip_code: self.sip_code,
-            codec: self.selection.as_ref().map(|selection| selection.codec.name()),
+            codec: self.first.selection.as_ref().map(|selection| selection.codec.name()),
             media: self.stats,
         })));
     }

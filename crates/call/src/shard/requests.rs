@@ -1,17 +1,19 @@
 //! Requests as they reach a shard: what is refused before there is state, what finds its dialog,
 //! and what becomes a call.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use trunkline_routing::{Decision, InboundCall, Trunk, UnknownPeers, decide};
-use trunkline_signalling::dialog::{Cx, Leg, LegTerms};
+use trunkline_routing::{Decision, InboundCall, Route, Trunk, UnknownPeers, decide};
+use trunkline_sdp::Member;
+use trunkline_signalling::dialog::{Cx, Draft, LegTerms};
 use trunkline_signalling::{Now, ServerId};
 use trunkline_sip::check::{self, Capabilities, Rejection};
 use trunkline_sip::{
     Flow, HeaderName, Message, Method, PeerNames, Request, Response, Transport, reply, text,
 };
 
-use super::{Member, Shard};
+use super::{Held, LegOf, Shard};
 use crate::call::Call;
 use crate::{CallHandle, Output, PlaceCall};
 
@@ -89,20 +91,21 @@ impl Shard {
         self.transactions.send_stateless(request, flow, &response);
     }
 
-    pub(super) fn dialog_of(&self, request: &Request) -> Option<CallHandle> {
+    pub(super) fn dialog_of(&self, request: &Request) -> Option<LegOf> {
         let key = self.dialog_key(request.call_id()?, request.to()?.tag()?);
         self.dialogs.get(&key).copied()
     }
 
-    /// The call whose dialog a request belongs to, by both tags.
-    fn in_dialog_of(&self, request: &Request) -> Option<CallHandle> {
-        let owns =
-            |handle: &CallHandle| self.calls.get(handle).is_some_and(|member| member.call.owns(request));
+    /// The leg whose dialog a request belongs to, by both tags.
+    fn in_dialog_of(&self, request: &Request) -> Option<LegOf> {
+        let owns = |(handle, member): &LegOf| {
+            self.calls.get(handle).is_some_and(|held| held.call.owns(*member, request))
+        };
         self.dialog_of(request).filter(owns)
     }
 
-    /// The call whose dialog a response to a request of ours belongs to.
-    pub(super) fn dialog_of_response(&self, response: &Response) -> Option<CallHandle> {
+    /// The leg whose dialog a response to a request of ours belongs to.
+    pub(super) fn dialog_of_response(&self, response: &Response) -> Option<LegOf> {
         let key = self.dialog_key(response.call_id()?, response.from()?.tag()?);
         self.dialogs.get(&key).copied()
     }
@@ -119,13 +122,10 @@ impl Shard {
         }
         let in_dialog = request.to().is_some_and(|to| to.tag().is_some());
         if in_dialog {
-            let Some(handle) = self.in_dialog_of(&request) else {
-                return self.answer(tx, &request, 481, now);
+            return match self.in_dialog_of(&request) {
+                Some(leg) => self.with_leg(leg, now, |leg, cx| leg.handle_request(cx, tx, request)),
+                None => self.answer(tx, &request, 481, now),
             };
-            self.with_call(handle, now, |call, cx, out| {
-                call.with_leg(cx, out, |leg, cx| leg.handle_request(cx, tx, request));
-            });
-            return;
         }
         match request.method {
             Method::Invite => self.invite(tx, request, flow, now),
@@ -155,29 +155,56 @@ impl Shard {
     /// INVITE → route → a call, or a refusal with the code the decision names.
     fn invite(&mut self, tx: ServerId, request: Request, flow: Flow, now: Now) {
         if request.headers.first(&HeaderName::Replaces).is_some() {
-            return self.refuse(tx, &request, flow, (481, "Replaces names no dialog of ours", None), now);
+            let refusal = Refusal::of(481, "Replaces names no dialog of ours");
+            return self.refuse(tx, &request, flow, refusal, now);
         }
+        // What an INVITE does to routing or to a leg in the making, it does to its own call only.
+        let judged = catch_unwind(AssertUnwindSafe(|| self.judge(tx, &request, flow, now)));
+        let (route, announce, draft) = match judged {
+            Ok(Ok(Some(judged))) => judged,
+            Ok(Ok(None)) => return,
+            Ok(Err(refusal)) => return self.refuse(tx, &request, flow, refusal, now),
+            Err(_) => return self.refuse(tx, &request, flow, Refusal::of(500, "internal error"), now),
+        };
+        let handle = self.next_handle();
+        let mut events = Vec::new();
+        let mut cx =
+            Cx { transactions: &mut self.transactions, tokens: &mut self.tokens, now, events: &mut events };
+        let leg = draft.becomes_leg(&mut cx, tx, request);
+        let call = Call::incoming(handle, leg, *route, announce, &mut cx, &self.config);
+        self.servers.insert(tx, (handle, Member::FIRST));
+        self.take_in(call, Some(tx));
+        self.with_call(handle, now, Call::begin);
+    }
+
+    /// What routing makes of an INVITE: its route, whether it hears the announcement only, and the leg
+    /// to be. Nothing where its transaction is gone.
+    fn judge(
+        &mut self,
+        tx: ServerId,
+        request: &Request,
+        flow: Flow,
+        now: Now,
+    ) -> Result<Option<(Box<Route>, bool, Draft)>, Refusal> {
+        #[cfg(test)]
+        assert!(!self.request_fault.is_some_and(|fault| fault(request)), "planted fault");
         let call = InboundCall {
             source: flow.remote.ip(),
             names: self.names.as_deref().unwrap_or_default(),
             proved: self.proved.as_deref(),
-            request: &request,
+            request,
         };
-        let decision = decide(&self.table, &call, &mut None);
-        let (route, announce) = match decision {
+        let (route, announce) = match decide(&self.table, &call, &mut None) {
             Decision::Route(route) => (route, false),
             Decision::NotInService { number, trunk } => {
-                (crate::call::announcement_route(&request, number, trunk), true)
+                (crate::call::announcement_route(request, number, trunk), true)
             }
             Decision::Refuse { code, reason, trunk } => {
                 let trunk = trunk.map(|trunk| trunk.name.clone());
-                return self.refuse(tx, &request, flow, (code, &reason, trunk), now);
+                return Err(Refusal { code, reason, trunk });
             }
-            Decision::Stranger => {
-                return self.refuse(tx, &request, flow, (403, "no trunk holds the source", None), now);
-            }
+            Decision::Stranger => return Err(Refusal::of(403, "no trunk holds the source")),
         };
-        let handle = self.next_handle();
         let address = self.config.advertised.on(&flow);
         let mut events = Vec::new();
         let mut cx =
@@ -187,13 +214,7 @@ impl Shard {
             cx.transactions.name_peer(tx, name);
         }
         let terms = LegTerms { address, policy: self.config.in_dialog, peer_name };
-        let Some(leg) = Leg::incoming(&mut cx, tx, request, terms) else {
-            return;
-        };
-        let call = Call::new(handle, leg, *route, announce, &mut cx, &self.config);
-        self.servers.insert(tx, handle);
-        self.take_in(call, Some(tx));
-        self.with_call(handle, now, Call::begin);
+        Ok(Draft::of(&mut cx, tx, request, terms).map(|draft| (route, announce, draft)))
     }
 
     /// The name that the certificate at the other end of a flow should hold, should we have to connect to
@@ -223,9 +244,9 @@ impl Shard {
     /// A request of ours could not be sent: its transaction ends, and its call knows why.
     pub(super) fn unsent(&mut self, request: &Request) {
         let key = request.from().and_then(|from| Some(self.dialog_key(request.call_id()?, from.tag()?)));
-        let call = key.and_then(|key| self.dialogs.get(&key)).and_then(|call| self.calls.get(call));
-        if let Some(member) = call {
-            member.call.step("a request of ours was not sent: its hop cannot be reached");
+        let leg = key.and_then(|key| self.dialogs.get(&key));
+        if let Some(held) = leg.and_then(|(call, _)| self.calls.get(call)) {
+            held.call.step("a request of ours was not sent: its hop cannot be reached");
         }
         self.transactions.unsent(request);
     }
@@ -238,32 +259,47 @@ impl Shard {
     /// Keeps a new call where its messages find it.
     fn take_in(&mut self, call: Call, invite: Option<ServerId>) {
         let handle = call.handle();
-        let (call_id, tag) = call.dialog_id();
-        let dialog = self.dialog_key(call_id.as_bytes(), tag);
-        self.dialogs.insert(dialog, handle);
         self.outputs.push_back(Output::Began(handle, Box::new(call.start())));
-        let member = Member { call, dialog, invite, clients: Vec::new(), scheduled: None };
-        self.calls.insert(handle, Box::new(member));
+        let mut held = Held { call, dialogs: Vec::new(), invite, clients: Vec::new(), scheduled: None };
+        self.adopt_dialogs(&mut held);
+        self.calls.insert(handle, Box::new(held));
+    }
+
+    /// The dialogs of a call's legs are found by what their messages name.
+    fn adopt_dialogs(&mut self, held: &mut Held) {
+        let handle = held.call.handle();
+        for (member, call_id, tag) in held.call.dialogs() {
+            let key = self.dialog_key(call_id.as_bytes(), tag);
+            self.dialogs.insert(key, (handle, member));
+            held.dialogs.push((member, key));
+        }
     }
 
     /// Answers with a code and tells the edges why, and by which trunk it came.
-    fn refuse(
-        &mut self,
-        tx: ServerId,
-        request: &Request,
-        flow: Flow,
-        (code, reason, trunk): (u16, &str, Option<String>),
-        now: Now,
-    ) {
+    fn refuse(&mut self, tx: ServerId, request: &Request, flow: Flow, refusal: Refusal, now: Now) {
+        let Refusal { code, reason, trunk } = refusal;
         self.answer(tx, request, code, now);
         let id = request.call_id().map(|id| String::from_utf8_lossy(id).into_owned());
         self.outputs.push_back(Output::Refused {
             sip_call_id: id.unwrap_or_default(),
             code,
-            reason: reason.to_owned(),
+            reason,
             source: flow.remote,
             trunk,
         });
+    }
+}
+
+/// Why an INVITE became no call.
+struct Refusal {
+    code: u16,
+    reason: String,
+    trunk: Option<String>,
+}
+
+impl Refusal {
+    fn of(code: u16, reason: &str) -> Self {
+        Self { code, reason: reason.to_owned(), trunk: None }
     }
 }
 

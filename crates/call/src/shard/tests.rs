@@ -89,6 +89,11 @@ impl Bench {
         Self { shard: Shard::new(config, Arc::new(table)), now: Duration::from_secs(1) }
     }
 
+    /// The policies, before the first call.
+    fn config(&mut self) -> &mut ShardConfig {
+        Arc::get_mut(&mut self.shard.config).expect("no call holds it")
+    }
+
     fn moment(&self) -> Now {
         Now { mono: Mono(self.now), utc: self.now }
     }
@@ -163,7 +168,11 @@ impl Bench {
     /// A call that was answered, its handle and our tag.
     fn talk(&mut self, id: &str, number: &str) -> (CallHandle, String) {
         let call = self.receive(invite(id, number, "").as_bytes()).call();
-        self.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+        self.input(Input::MediaOpened(
+            call,
+            Member::FIRST,
+            Some("192.0.2.10:10000".parse().expect("address")),
+        ));
         let said = self.input(Input::AgentConnected(call, Ok(())));
         assert_eq!(said.codes(), [200]);
         let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");
@@ -194,7 +203,11 @@ fn a_call_from_invite_to_record() {
     let call = said.call();
     assert_eq!(call.shard(), 3);
     bench.input(Input::AgentConnected(call, Ok(())));
-    let said = bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    let said = bench.input(Input::MediaOpened(
+        call,
+        Member::FIRST,
+        Some("192.0.2.10:10000".parse().expect("address")),
+    ));
     assert_eq!(said.codes(), [200]);
     assert!(said.outputs.iter().any(|output| matches!(output, Output::StartRoom(_))));
     let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");
@@ -226,6 +239,21 @@ fn a_panic_in_one_call_leaves_the_others_alone() {
     assert_eq!(said.codes(), [200]);
     let said = bench.input(Input::RoomClosed(second, MediaStats::default()));
     assert_eq!(said.record().sip_call_id, "b");
+    bench.pass(Duration::from_secs(64));
+    assert!(bench.shard.is_idle());
+}
+
+#[test]
+fn a_panic_before_there_is_a_call_costs_that_invite_only() {
+    let mut bench = Bench::new();
+    bench.shard.request_fault = Some(|request| request.target.starts_with("sip:+14155550100@"));
+    let said = bench.receive(invite("a", "+14155550100", "").as_bytes());
+    assert_eq!(said.codes(), [500]);
+    let told = |output: &Output| matches!(output, Output::Refused { code: 500, sip_call_id, .. } if sip_call_id == "a");
+    assert!(said.outputs.iter().any(told));
+    let (call, _) = bench.talk("b", "+14155550101");
+    bench.input(Input::HangUp(call));
+    bench.input(Input::RoomClosed(call, MediaStats::default()));
     bench.pass(Duration::from_secs(64));
     assert!(bench.shard.is_idle());
 }
@@ -282,7 +310,7 @@ fn hold_rises_the_version_and_a_bad_offer_leaves_the_call_as_it_is() {
     assert!(
         said.outputs
             .iter()
-            .any(|o| matches!(o, Output::UpdateMedia(_, spec) if !spec.sends && spec.receives))
+            .any(|o| matches!(o, Output::UpdateMedia(_, _, spec) if !spec.sends && spec.receives))
     );
     bench.receive(in_dialog("a", "ACK", 2, &tag, "", "").as_bytes());
     let same = in_dialog("a", "UPDATE", 3, &tag, kind, &format!("{SDP}a=sendonly\r\n"));
@@ -316,7 +344,7 @@ fn a_reliable_ringing_waits_for_its_prack() {
     let prack = in_dialog("a", "PRACK", 3, &tag, &format!("RAck: {rseq} 1 INVITE\r\n"), "");
     assert_eq!(bench.receive(prack.as_bytes()).codes(), [200]);
     assert!(bench.pass(Duration::from_secs(8)).codes().is_empty());
-    bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
     assert_eq!(bench.input(Input::AgentConnected(call, Ok(()))).codes(), [200]);
 }
 
@@ -337,7 +365,7 @@ fn session_timers_are_taken_refused_and_run_out() {
                 .as_bytes(),
         )
         .call();
-    bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     let expires = said.responses[0].headers.text(&trunkline_sip::HeaderName::SessionExpires);
     assert_eq!(expires.as_deref(), Some("120;refresher=uac"));
@@ -416,7 +444,7 @@ fn a_reliable_ringing_never_comes_without_the_offer_that_it_owes() {
     let said = bench.receive(text.replace(&length, "Content-Length: 0").as_bytes());
     assert_eq!(said.codes(), [100], "no 180: it would have to carry an offer");
     let call = said.call();
-    bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     assert_eq!(said.codes(), [200]);
     assert!(said.responses[0].body_of("application/sdp").is_some(), "the 200 offers");
@@ -428,7 +456,7 @@ fn an_agent_is_not_called_before_there_is_a_port() {
     let said = bench.receive(invite("a", "+14155550100", "").as_bytes());
     let asks_agent = |said: &Said| said.outputs.iter().any(|o| matches!(o, Output::ConnectAgent(..)));
     assert!(!asks_agent(&said));
-    let said = bench.input(Input::MediaOpened(said.call(), None));
+    let said = bench.input(Input::MediaOpened(said.call(), Member::FIRST, None));
     assert!(said.codes() == [503] && !asks_agent(&said), "{:?}", said.codes());
 }
 
@@ -445,7 +473,7 @@ fn a_call_id_in_latin_1_finds_its_dialog() {
     let (call, tag) =
         (said.call(), said.responses[1].to().and_then(|to| to.tag()).expect("a tag").to_owned());
     bench.input(Input::AgentConnected(call, Ok(())));
-    bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
     bench.receive(&in_latin_1(&in_dialog("cafe", "ACK", 1, &tag, "", "")));
     let said = bench.receive(&in_latin_1(&in_dialog("cafe", "BYE", 2, &tag, "", "")));
     assert_eq!(said.codes(), [200]);
@@ -506,7 +534,7 @@ fn a_prack_that_comes_behind_the_answer_is_taken() {
     let said = bench.receive(invite("a", "+14155550100", "Require: 100rel\r\n").as_bytes());
     let call = said.call();
     let rseq = said.responses[1].headers.text(&trunkline_sip::HeaderName::RSeq).expect("RSeq").into_owned();
-    bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");
     let prack = in_dialog("a", "PRACK", 2, &tag, &format!("RAck: {rseq} 1 INVITE\r\n"), "");
@@ -518,7 +546,7 @@ fn a_refresh_that_is_refused_is_tried_again_with_patience() {
     let mut bench = Bench::new();
     let fields = "Session-Expires: 200\r\nAllow: INVITE, UPDATE\r\n";
     let call = bench.receive(invite("a", "+14155550100", fields).as_bytes()).call();
-    bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");
     bench.receive(in_dialog("a", "ACK", 1, &tag, "", "").as_bytes());

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use trunkline_sip::{Message, read};
 
 use super::*;
-use crate::{Source, load};
+use crate::{Source, asks_for_proof, load};
 
 const TABLE: &str = r#"
 [[trunk]]
@@ -165,7 +165,10 @@ fn the_steps_say_why() {
     let steps = |source, target| ask(source, target, CALLER).1.join("\n");
     let told = steps("192.0.2.7", "sip:+14155550100@gw");
     for wanted in [
-        "trunk close: no other names the source more closely",
+        "trunks that hold 192.0.2.7: wide (/24), close (/32), named (/24)",
+        "by the number's trunk: undecided, it is bound to none",
+        "by the Request-URI's host: undecided, gw is an address of none",
+        "trunk close: no other names the source more closely\n",
         "agent echo: the number's inbound slot",
         "ringing_timeout is the trunk's, max_call_duration the default, hide_phone_number the default",
     ] {
@@ -181,6 +184,10 @@ fn the_steps_say_why() {
     }
     let told = steps("192.0.2.9", "sip:+14155550100@acme.example.com");
     assert!(told.contains("trunk named: the Request-URI names its host"), "{told}");
+    let told = steps("192.0.2.9", "sip:+14155550100@gw");
+    assert!(told.contains("trunk wide: no other names the source more closely, and of those that do so alike it is the first in the files"), "{told}");
+    let told = steps("192.0.2.7", "sip:4155550100@gw");
+    assert!(told.contains("the called number is ours as these read it: close (/32)\n"), "{told}");
 }
 
 #[test]

@@ -112,6 +112,7 @@ fn agent_changes(old: &Agent, new: &Agent) -> Vec<String> {
             ("mode", word(&agent.mode)),
             ("connect", connect(&agent.connect)),
             ("protocol", protocol(agent.protocol)),
+            ("events", agent.events.to_string()),
             ("connect_timeout_seconds", agent.connect_timeout.as_secs().to_string()),
         ]
     };

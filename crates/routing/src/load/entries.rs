@@ -25,6 +25,7 @@ pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> 
         .choice("mode", &[("realtime", Mode::Realtime), ("pipeline", Mode::Pipeline), ("text", Mode::Text)]);
     let addresses = reader.strings("connect");
     let protocol = protocol(&mut reader);
+    let events = reader.boolean("events").unwrap_or(false);
     let connect_timeout = reader.seconds("connect_timeout_seconds", 1..=60).unwrap_or(CONNECT_TIMEOUT);
     let secret = reader.secret("secret");
     reader.finish(&[]);
@@ -42,6 +43,7 @@ pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> 
         mode: mode.unwrap_or(Mode::Realtime),
         connect,
         protocol: protocol.unwrap_or_default(),
+        events,
         connect_timeout,
         secret,
     })

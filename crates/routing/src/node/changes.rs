@@ -1,42 +1,52 @@
-//! What is different in a node's file that was read again. All of it but `[routes]` and the contents
-//! of the certificates' files needs a restart, so each key is named.
+//! What is different in a node's file that was read again. All of it but `[routes]`, `[[api.key]]` and the
+//! contents of the certificates' files needs a restart, so each key is named.
 
 use std::fmt::{self, Debug, Display};
 
-use super::{ListenAddress, MediaSettings, Node, SipSettings, TlsSettings};
+use super::{ApiKey, ApiSettings, ListenAddress, MediaSettings, Node, SipSettings, TlsSettings};
 
 impl Node {
     /// The keys whose values differ in `next`, a line each.
     #[must_use]
     pub fn changes(&self, next: &Self) -> Vec<String> {
         let (old, new) = (self.settings(), next.settings());
-        let mut lines: Vec<String> = old
-            .iter()
+        old.iter()
             .zip(&new)
             .filter(|(old, new)| old != new)
             .map(|((key, old), (_, new))| format!("! {key} {old} -> {new}: takes effect at the next start"))
-            .collect();
-        let token = |node: &Self| node.api_token.as_ref().map(|token| token.reveal().clone());
-        if token(self) != token(next) {
-            lines.push("! api.token: takes effect at the next start".to_owned());
-        }
-        lines
+            .collect()
     }
 
     /// Every key that is read once, as text.
     fn settings(&self) -> Vec<(&'static str, String)> {
-        // What reloads live, and the token, which no one may read, are told elsewhere.
-        let Self { name, data_dir, sip, media, api_listen, api_token: _, routes: _ } = self;
+        // What reloads live is told elsewhere.
+        let Self { name, data_dir, sip, media, api, routes: _ } = self;
+        let ApiSettings { listen, requests_per_second, keys: _ } = api;
         let mut all = vec![
             ("node.name", name.clone()),
             ("node.data_dir", data_dir.clone()),
-            ("api.listen", api_listen.to_string()),
+            ("api.listen", listen.to_string()),
+            ("api.requests_per_second", requests_per_second.to_string()),
         ];
         all.extend(sip_settings(sip));
         all.extend(tls_settings(sip.tls.as_ref()));
         all.extend(media_settings(media));
         all
     }
+}
+
+/// What is different in the keys of the API, which reload live; by their names.
+#[must_use]
+pub fn key_changes(old: &[ApiKey], new: &[ApiKey]) -> Vec<String> {
+    let named = |keys: &[ApiKey], name: &str| keys.iter().find(|key| key.name == name).cloned();
+    let gone = old.iter().filter(|key| named(new, &key.name).is_none());
+    let gone = gone.map(|key| format!("- api key {}", key.name));
+    let other = new.iter().filter_map(|key| match named(old, &key.name) {
+        None => Some(format!("+ api key {}", key.name)),
+        Some(before) if before != *key => Some(format!("~ api key {}", key.name)),
+        Some(_) => None,
+    });
+    gone.chain(other).collect()
 }
 
 fn sip_settings(sip: &SipSettings) -> Vec<(&'static str, String)> {

@@ -17,7 +17,7 @@ fn an_empty_file_is_the_defaults() {
     assert_eq!((node.sip.max_calls, node.sip.new_calls_per_second), (5000, 500));
     assert_eq!((node.media.ports, node.media.codecs), (10_000..=30_000, vec![Codec::Pcmu, Codec::Pcma]));
     assert_eq!((node.name.as_str(), node.data_dir.as_str()), ("trunkline", "data"));
-    assert_eq!(node.api_listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(node.api.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(node.routes.files[0].0, "routes/*.toml");
 }
 
@@ -96,10 +96,34 @@ fn a_node_with_mistakes_still_names_its_tables() {
 }
 
 #[test]
-fn changes_name_the_keys_and_never_the_token() {
-    let old = node("[sip]\nmax_calls = 10\n[api]\ntoken = \"one\"\n");
+fn keys_of_the_api_are_their_hashes_and_what_they_allow() {
+    let hash = "0123456789abcdef".repeat(4);
+    let text = format!(
+        "[api]\nlisten = \"0.0.0.0:80\"\n[[api.key]]\nname = \"a\"\nhash = \"{hash}\"\n[[api.key]]\nname = \"b\"\nhash = \"{}\"\nscope = \"admin\"\n",
+        hash.to_uppercase(),
+    );
+    let keys = node(&text).api.keys;
+    assert_eq!(
+        (keys[0].scope, keys[1].scope),
+        (ApiScope::Read, ApiScope::Admin),
+        "the least where none is said"
+    );
+    assert_eq!((keys[0].hash[..3].to_vec(), keys[0].hash), (vec![0x01, 0x23, 0x45], keys[1].hash));
+    assert!(ApiScope::Admin > ApiScope::Operate && ApiScope::Operate > ApiScope::Read);
+    let wrong = format!("{}[[api.key]]\nname = \"a\"\nhash = \"+1{}\"\nscope = \"root\"\n", text, &hash[2..]);
+    let found = problems(&(wrong + "[sip]\n")).join("\n");
+    for told in ["there are two keys \"a\"", "hash is the SHA-256", "scope is \"root\"; write \"read\" or"] {
+        assert!(found.contains(told), "{told} in {found}");
+    }
+    assert!(problems("[api]\ntoken = \"x\"")[0].contains("2:9 token is no longer a key"));
+}
+
+#[test]
+fn changes_name_the_keys_and_never_a_hash() {
+    let old = node(&"[sip]\nmax_calls = 10\n[[api.key]]\nname = \"one\"\nhash = \"HASH\"\n[[api.key]]\nname = \"two\"\nhash = \"HASH\"\n".replace("HASH", &"0f".repeat(32)));
     let new = node(
-        "[sip]\nmax_calls = 20\nlisten = \"udp:127.0.0.1:5070\"\n[media]\nports = [2000, 2101]\n[api]\ntoken = \"two\"\n[routes]\ndefault_agent = \"a\"\n",
+        &"[sip]\nmax_calls = 20\nlisten = \"udp:127.0.0.1:5070\"\n[media]\nports = [2000, 2101]\n[[api.key]]\nname = \"two\"\nhash = \"HASH\"\nscope = \"operate\"\n[[api.key]]\nname = \"three\"\nhash = \"HASH\"\n[routes]\ndefault_agent = \"a\"\n"
+            .replace("HASH", &"0f".repeat(32)),
     );
     let changes = old.changes(&new);
     assert_eq!(
@@ -108,9 +132,10 @@ fn changes_name_the_keys_and_never_the_token() {
             "! sip.listen [udp:0.0.0.0:5060, tcp:0.0.0.0:5060] -> [udp:127.0.0.1:5070]: takes effect at the next start",
             "! sip.max_calls 10 -> 20: takes effect at the next start",
             "! media.ports [10000, 30000] -> [2000, 2101]: takes effect at the next start",
-            "! api.token: takes effect at the next start",
         ]
     );
+    let keys = key_changes(&old.api.keys, &new.api.keys);
+    assert_eq!(keys, ["- api key one", "~ api key two", "+ api key three"]);
     assert_eq!(old.changes(&old), Vec::<String>::new());
 }
 

@@ -177,14 +177,14 @@ impl Leg {
         matches!(self.state, State::Confirmed)
     }
 
-    /// The client transaction whose response the leg waits for.
-    #[must_use]
-    pub const fn client_transaction(&self) -> Option<ClientId> {
-        match self.state {
+    /// The client transactions whose responses the leg waits for.
+    pub fn client_transactions(&self) -> impl Iterator<Item = ClientId> + use<> {
+        let own = match self.state {
             State::Calling { tx, .. } | State::Cancelling { tx, .. } => Some(tx),
             State::Leaving { bye } => Some(bye),
-            State::New | State::Incoming { .. } | State::Confirmed | State::Ended => self.refresh,
-        }
+            State::New | State::Incoming { .. } | State::Confirmed | State::Ended => None,
+        };
+        [own, self.refresh].into_iter().flatten()
     }
 
     /// A request inside the dialog.

@@ -23,12 +23,20 @@ pub struct LegTerms {
     pub peer_name: Option<String>,
 }
 
-impl Leg {
-    /// A leg for an INVITE that opened a transaction.
+/// A leg in the making: all that is read of its INVITE.
+#[derive(Debug)]
+pub struct Draft {
+    leg: Leg,
+    /// The session interval is too short; the shortest that we take.
+    min_se: Option<u32>,
+}
+
+impl Draft {
+    /// Reads an INVITE that opened a transaction. Nothing where that is gone.
     #[must_use]
-    pub fn incoming(cx: &mut Cx<'_>, tx: ServerId, invite: Request, terms: LegTerms) -> Option<Self> {
+    pub fn of(cx: &mut Cx<'_>, tx: ServerId, invite: &Request, terms: LegTerms) -> Option<Self> {
         let (_, flow) = cx.transactions.path(tx)?;
-        let mut dialog = Dialog::of_request(&invite, flow, terms.address, cx.tokens.token());
+        let mut dialog = Dialog::of_request(invite, flow, terms.address, cx.tokens.token());
         dialog.peer_name = terms.peer_name;
         let requires = |tag| invite.headers.lists(&HeaderName::Require, tag);
         let cseq = invite.cseq().map_or(1, |cseq| cseq.number);
@@ -36,17 +44,37 @@ impl Leg {
             let first = u32::try_from(cx.tokens.number() >> 33).unwrap_or(1).max(1);
             Reliable::new(first, cseq)
         });
-        let mut leg = Self::with(dialog, State::Incoming { tx, invite: Box::new(invite) }, terms.policy);
+        let mut leg = Leg::with(dialog, State::New, terms.policy);
         leg.reliable = reliable;
-        let State::Incoming { invite, .. } = &leg.state else {
-            return None;
-        };
         leg.peer_updates = takes_updates(&invite.headers);
-        match SessionTimer::of_request(&invite.headers, cx.now.mono) {
-            Ok(timer) => leg.timer = timer,
-            Err(min_se) => leg.reject(cx, 422, &[(HeaderName::MinSe, min_se.to_string())]),
+        let min_se = match SessionTimer::of_request(&invite.headers, cx.now.mono) {
+            Ok(timer) => {
+                leg.timer = timer;
+                None
+            }
+            Err(min_se) => Some(min_se),
+        };
+        Some(Self { leg, min_se })
+    }
+
+    /// The leg, which answers the INVITE from now on.
+    #[must_use]
+    pub fn becomes_leg(self, cx: &mut Cx<'_>, tx: ServerId, invite: Request) -> Leg {
+        let mut leg = self.leg;
+        leg.state = State::Incoming { tx, invite: Box::new(invite) };
+        if let Some(min_se) = self.min_se {
+            leg.reject(cx, 422, &[(HeaderName::MinSe, min_se.to_string())]);
         }
-        Some(leg)
+        leg
+    }
+}
+
+impl Leg {
+    /// A leg for an INVITE that opened a transaction.
+    #[must_use]
+    pub fn incoming(cx: &mut Cx<'_>, tx: ServerId, invite: Request, terms: LegTerms) -> Option<Self> {
+        let draft = Draft::of(cx, tx, &invite, terms)?;
+        Some(draft.becomes_leg(cx, tx, invite))
     }
 
     /// Whether the peer asked for reliable provisional responses (RFC 3262).

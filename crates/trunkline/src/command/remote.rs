@@ -129,8 +129,8 @@ async fn ask(api: &ApiArgs, method: Method, path: &str, body: Option<&Value>) ->
     // It ends with the sender; what goes wrong with it, the request tells.
     tokio::spawn(connection);
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, address);
-    if let Some(token) = &api.token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    if let Some(key) = &api.key {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
     }
     let text = body.map(Value::to_string).unwrap_or_default();
     let request = request.header(header::CONTENT_TYPE, "application/json").body(Full::<Bytes>::from(text))?;
@@ -144,7 +144,7 @@ async fn ask(api: &ApiArgs, method: Method, path: &str, body: Option<&Value>) ->
     }
     match (status, value["detail"].as_str()) {
         (StatusCode::UNAUTHORIZED, _) => {
-            bail!("the gateway wants its API token: --token, or TRUNKLINE_TOKEN")
+            bail!("the gateway wants one of its API keys: --key, or TRUNKLINE_KEY")
         }
         (_, Some(detail)) => {
             // What is wrong one by one, on lines of their own.

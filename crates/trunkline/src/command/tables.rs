@@ -1,9 +1,10 @@
 //! `check`, `route` and `diff`: the tables from the command line.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use trunkline_routing::{Decision, InboundCall, RouteTable, decide};
+use trunkline_routing::{Decision, InboundCall, IpNet, RouteTable, asks_for_proof, decide, key_changes};
 use trunkline_sip::{HeaderName, Method, Request};
 
 use super::{ConfigArgs, RouteArgs};
@@ -36,27 +37,39 @@ pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let source = match (&args.trunk, args.source_ip) {
         (Some(name), _) => {
             let source = source_of(&table, name)?;
-            // As if the call were known to come by it, whatever else holds the address.
+            println!("taken as given: it comes by trunk {name}, from {source}");
+            // Whatever else holds the address.
             table.trunks.retain(|trunk| trunk.name == *name);
             source
         }
         (None, Some(source)) => source,
-        (None, None) => std::net::IpAddr::from([127, 0, 0, 1]),
+        (None, None) => {
+            let source = IpAddr::from([127, 0, 0, 1]);
+            println!("assumed: it comes from {source}, as neither --trunk nor --source-ip is given");
+            source
+        }
     };
+    if let Some(at) = args.at {
+        println!("at {at}: the tables have no schedules, so the time has no influence");
+    }
     let request = invite(&args.number, &args.from);
-    let shown: Vec<String> = match &args.trunk {
-        Some(_) => table.trunks.iter().filter_map(|trunk| trunk.address_host()).collect(),
-        None => Vec::new(),
-    };
-    let call = InboundCall { source, names: &shown, proved: args.trunk.as_deref(), request: &request };
+    let mut call = InboundCall { source, names: &[], proved: args.trunk.as_deref(), request: &request };
+    // A challenge comes before the decision; of those whose credentials would do, the first is shown.
+    let asking = asks_for_proof(&table, &call).first().map(|trunk| trunk.name.clone());
+    if let Some(name) = &asking {
+        println!("assumed: it shows the credentials of trunk {name}, which challenges its callers");
+        call.proved = Some(name);
+    }
     let mut steps = Some(Vec::new());
     let decision = decide(&table, &call, &mut steps);
     for (number, step) in steps.unwrap_or_default().iter().enumerate() {
         println!("{}. {step}", number + 1);
     }
-    if args.at.is_some() {
-        println!("note: the tables have no schedules yet, so --at changes nothing");
-    }
+    Ok(print_decision(&decision))
+}
+
+/// The last line, and the exit code: success where the caller is answered.
+fn print_decision(decision: &Decision) -> ExitCode {
     match decision {
         Decision::Route(route) => {
             println!(
@@ -66,19 +79,19 @@ pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
                 route.ringing_timeout.as_secs(),
                 route.max_call_duration.as_secs(),
             );
-            Ok(ExitCode::SUCCESS)
+            ExitCode::SUCCESS
         }
         Decision::NotInService { .. } => {
             println!("=> \"not in service\" is announced, then 480");
-            Ok(ExitCode::SUCCESS)
+            ExitCode::SUCCESS
         }
         Decision::Refuse { code, .. } => {
-            println!("=> {code} {}", trunkline_sip::reason_phrase(code));
-            Ok(ExitCode::FAILURE)
+            println!("=> {code} {}", trunkline_sip::reason_phrase(*code));
+            ExitCode::FAILURE
         }
         Decision::Stranger => {
             println!("=> dropped or refused, as unknown_peers says");
-            Ok(ExitCode::FAILURE)
+            ExitCode::FAILURE
         }
     }
 }
@@ -87,6 +100,7 @@ pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn diff(args: &ConfigArgs, new: &Path) -> anyhow::Result<ExitCode> {
     let (old, new) = (read(&args.config)?, read(new)?);
     let mut changes = old.table.changes(&new.table);
+    changes.extend(key_changes(&old.node.api.keys, &new.node.api.keys));
     changes.extend(old.node.changes(&new.node));
     print_changes(&changes);
     Ok(ExitCode::SUCCESS)
@@ -112,15 +126,15 @@ fn summary(table: &RouteTable) -> String {
 }
 
 /// An address that the trunk holds.
-fn source_of(table: &RouteTable, name: &str) -> anyhow::Result<std::net::IpAddr> {
-    let trunk = table.trunks.iter().find(|trunk| trunk.name == name);
-    let trunk = trunk.ok_or_else(|| anyhow::anyhow!("there is no trunk {name:?}"))?;
-    let held = trunk.allowed_addresses.first().map(ipnet_addr);
-    Ok(held.unwrap_or_else(|| std::net::IpAddr::from([127, 0, 0, 1])))
-}
-
-fn ipnet_addr(network: &trunkline_routing::IpNet) -> std::net::IpAddr {
-    network.addr()
+fn source_of(table: &RouteTable, name: &str) -> anyhow::Result<IpAddr> {
+    let Some(trunk) = table.trunks.iter().find(|trunk| trunk.name == name) else {
+        let known: Vec<&str> = table.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+        anyhow::bail!("there is no trunk {name:?}; there are: {}", known.join(", "));
+    };
+    if !trunk.takes_calls() {
+        anyhow::bail!("nobody calls by trunk {name:?}: its direction is outbound");
+    }
+    Ok(trunk.allowed_addresses.first().map_or(IpAddr::from([127, 0, 0, 1]), IpNet::addr))
 }
 
 fn invite(number: &str, from: &str) -> Request {

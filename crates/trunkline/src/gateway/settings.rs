@@ -8,9 +8,10 @@ use crate::random::random_bytes;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
+use trunkline_api::{Key, Keys, Scope};
 use trunkline_call::{Advertised, Challenger, ListenerNames, Shard, ShardConfig};
 use trunkline_media::PoolConfig;
-use trunkline_routing::{ListenAddress, Node, RouteTable};
+use trunkline_routing::{ApiKey, ApiScope, ListenAddress, Node, RouteTable};
 use trunkline_sdp::KeySeed;
 use trunkline_signalling::Timers;
 use trunkline_signalling::dialog::InDialogPolicy;
@@ -42,6 +43,20 @@ pub(super) fn data_folder(folder: &Path, data_dir: &str) -> PathBuf {
         Some(state) => PathBuf::from(state).join(data_dir),
         None => folder.join(data_dir),
     }
+}
+
+/// The keys of the API.
+pub(super) fn keys(keys: &[ApiKey], is_local: bool) -> Keys {
+    let keys = keys.iter().map(|key| Key {
+        name: key.name.as_str().into(),
+        hash: key.hash,
+        scope: match key.scope {
+            ApiScope::Read => Scope::Read,
+            ApiScope::Operate => Scope::Operate,
+            ApiScope::Admin => Scope::Admin,
+        },
+    });
+    Keys::new(keys.collect(), is_local)
 }
 
 pub(super) fn pool_config(node: &Node, threads: usize) -> PoolConfig {

@@ -11,7 +11,7 @@ use crate::Status;
 fn talk_by(bench: &mut Bench, text: &str) -> (CallHandle, String, Vec<Response>) {
     let ringing = bench.receive(text.as_bytes());
     let call = ringing.call();
-    bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
     let answered = bench.input(Input::AgentConnected(call, Ok(())));
     let tag = tag_of(&answered.responses[0]);
     bench.receive(in_dialog("a", "ACK", 1, &tag, "", "").as_bytes());
@@ -156,7 +156,7 @@ fn an_update_before_the_answer_waits_for_the_first_offer_to_be_settled() {
     // RFC 3311 §5.1.
     let mut bench = Bench::new();
     let call = bench.receive(invite("a", "+14155550102", "Require: 100rel\r\n").as_bytes()).call();
-    bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     let tag = tag_of(&said.responses[0]);
     let rseq = said.responses[0].headers.text(&HeaderName::RSeq).expect("RSeq").into_owned();
@@ -183,7 +183,7 @@ fn a_dialog_whose_connection_is_gone_and_that_names_no_hop_is_lost() {
             bench.receive_message(message, "192.0.2.20:40000", Transport::Tcp)
         };
         let call = over_tcp(&mut bench, invite("a", "+14155550100", "")).call();
-        bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+        bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
         let said = bench.input(Input::AgentConnected(call, Ok(())));
         over_tcp(&mut bench, in_dialog("a", "ACK", 1, &tag_of(&said.responses[0]), "", ""));
         bench.input(Input::ConnectionLost(99));
@@ -318,7 +318,7 @@ fn a_session_timer_of_the_invite_outlives_an_update_before_the_answer() {
     let said = bench.receive(invite("a", "+14155550100", fields).as_bytes());
     let (call, tag) = (said.call(), tag_of(&said.responses[1]));
     assert_eq!(bench.receive(in_dialog("a", "UPDATE", 2, &tag, "", "").as_bytes()).codes(), [200]);
-    bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     let told = said.responses[0].headers.text(&HeaderName::SessionExpires);
     assert_eq!(told.as_deref(), Some("200;refresher=uac"));

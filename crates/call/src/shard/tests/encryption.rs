@@ -42,7 +42,7 @@ fn talk(bench: &mut Bench, offer: &str, transport: Transport) -> Result<(MediaSp
     });
     let Some(spec) = opened else { return Err(*said.codes().last().expect("a code")) };
     let call = said.call();
-    bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some("192.0.2.10:10000".parse().expect("address"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");
     receive(bench, &in_dialog("a", "ACK", 1, &tag, "", ""), transport);
@@ -93,7 +93,7 @@ fn no_reinvite_takes_encryption_away_and_only_a_move_or_a_new_key_changes_ours()
         let said = receive(&mut bench, &in_dialog("a", "INVITE", sequence, &tag, KIND, offer), tls);
         receive(&mut bench, &in_dialog("a", "ACK", sequence, &tag, "", ""), tls);
         let spec = said.outputs.iter().find_map(|output| match output {
-            Output::UpdateMedia(_, spec) => Some(spec.srtp.expect("keys")),
+            Output::UpdateMedia(_, _, spec) => Some(spec.srtp.expect("keys")),
             _ => None,
         });
         (said.codes()[0], spec, String::from_utf8_lossy(&said.responses[0].body).into_owned())

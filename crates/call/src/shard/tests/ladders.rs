@@ -30,7 +30,7 @@ pub(super) fn updates(said: &Said) -> Vec<&trunkline_sdp::media::MediaSpec> {
     said.outputs
         .iter()
         .filter_map(|output| match output {
-            Output::UpdateMedia(_, spec) => Some(spec),
+            Output::UpdateMedia(_, _, spec) => Some(spec),
             _ => None,
         })
         .collect()
@@ -59,7 +59,7 @@ fn a_number_without_an_agent_is_announced_in_a_183_and_ends_in_480() {
     let said = bench.receive(invite("a", "+14155550102", "").as_bytes());
     assert_eq!(said.codes(), [100], "no ringing before an announcement");
     let call = said.call();
-    bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     assert_eq!(said.codes(), [183]);
     assert!(body_of(&said.responses[0]).contains("m=audio 10000"));
@@ -80,7 +80,7 @@ fn without_an_offer_the_announcement_is_answered_played_and_ended() {
     let said = bench.receive(offering("a", "+14155550102", "", "").as_bytes());
     assert_eq!(said.codes(), [100]);
     let call = said.call();
-    bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     assert_eq!(said.codes(), [200]);
     let tag = tag_of(&said.responses[0]);
@@ -95,7 +95,7 @@ fn without_an_offer_the_announcement_is_answered_played_and_ended() {
 fn an_offer_in_a_prack_is_answered_in_its_200() {
     let mut bench = Bench::new();
     let call = bench.receive(invite("a", "+14155550102", "Require: 100rel\r\n").as_bytes()).call();
-    bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     assert_eq!(said.codes(), [183]);
     let tag = tag_of(&said.responses[0]);
@@ -114,7 +114,7 @@ fn an_offer_in_a_prack_is_answered_in_its_200() {
 fn an_offer_in_a_prack_that_does_not_fit_leaves_what_was_agreed_on() {
     let mut bench = Bench::new();
     let call = bench.receive(invite("a", "+14155550102", "Require: 100rel\r\n").as_bytes()).call();
-    bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     let tag = tag_of(&said.responses[0]);
     let rseq = said.responses[0].headers.text(&HeaderName::RSeq).expect("RSeq").into_owned();
@@ -146,7 +146,7 @@ fn a_request_after_its_connection_broke_goes_to_the_contact_under_the_trunks_nam
         bench.input(Input::Message(Box::new(message), flow, None))
     };
     let call = receive(&mut bench, invite("a", "+14155550100", "")).call();
-    bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     let tag = tag_of(&said.responses[0]);
     receive(&mut bench, in_dialog("a", "ACK", 1, &tag, "", ""));
@@ -210,7 +210,7 @@ fn media_of_a_family_that_we_have_no_address_of_is_refused() {
     assert_eq!(bench.receive(offering("a", "+14155550100", "", &v6).as_bytes()).codes().last(), Some(&488));
     // With an address of the family, the port is opened there though signalling is IPv4.
     let mut bench = Bench::new();
-    bench.shard.config.media_addresses = [[192, 0, 2, 10].into(), address("[2001:db8::10]:1").ip()].into();
+    bench.config().media_addresses = [[192, 0, 2, 10].into(), address("[2001:db8::10]:1").ip()].into();
     let said = bench.receive(offering("a", "+14155550100", "", &v6).as_bytes());
     let local = said.outputs.iter().find_map(|output| match output {
         Output::OpenMedia { local, .. } => Some(*local),
@@ -231,7 +231,7 @@ fn what_identifies_a_hidden_caller_reaches_nobody() {
         let more = "Diversion: <sip:+14155550111@x>;reason=unconditional\r\nIdentity: abc.def.ghi\r\n";
         let text = invite("a", "+14155550100", more).replace("From: <", "From: \"Jane\" <");
         let call = bench.receive(text.as_bytes()).call();
-        let said = bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+        let said = bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
         let asked = said.outputs.into_iter().find_map(|output| match output {
             Output::ConnectAgent(_, request) => Some(request.parameters),
             _ => None,
@@ -283,7 +283,7 @@ fn a_reinvite_without_an_offer_gets_ours_and_its_answer_comes_in_the_ack() {
 fn refreshed(bench: &mut Bench, allow: &str) -> String {
     let fields = format!("Session-Expires: 200\r\n{allow}");
     let call = bench.receive(invite("a", "+14155550100", &fields).as_bytes()).call();
-    bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     let tag = tag_of(&said.responses[0]);
     bench.receive(in_dialog("a", "ACK", 1, &tag, "", "").as_bytes());

@@ -70,9 +70,13 @@ pub(super) fn ring(bench: &mut Bench) -> (CallHandle, Request) {
 /// The same with other tables.
 pub(super) fn ring_by(bench: &mut Bench, change: impl FnOnce(&str) -> String) -> (CallHandle, Request) {
     let call = place_by(bench, change(TABLES));
-    let said = bench.input(Input::FlowFound(call, Ok((flow("192.0.2.20:5062"), false))));
+    let said = bench.input(Input::FlowFound(call, Member::FIRST, Ok((flow("192.0.2.20:5062"), false))));
     assert!(said.outputs.iter().any(|output| matches!(output, Output::OpenMedia { spec: None, .. })));
-    let said = bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+    let said = bench.input(Input::MediaOpened(
+        call,
+        Member::FIRST,
+        Some("192.0.2.10:10000".parse().expect("address")),
+    ));
     let variables = said.outputs.into_iter().find_map(|output| match output {
         Output::ConnectAgent(_, request) => Some(request.parameters),
         _ => None,
@@ -134,10 +138,12 @@ fn a_call_goes_out_is_answered_and_ends() {
     let said = bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
     assert_eq!(methods(&said), ["ACK"]);
     assert!(starts(&said) && said.outputs.iter().any(|o| matches!(o, Output::Answered(..))));
-    assert!(said.outputs.iter().any(|o| matches!(o, Output::UpdateMedia(_, spec) if spec.payload_type == 8)));
+    assert!(
+        said.outputs.iter().any(|o| matches!(o, Output::UpdateMedia(_, _, spec) if spec.payload_type == 8))
+    );
     let pressed = |said: &Said| {
         said.outputs.iter().find_map(|output| match output {
-            Output::Press(_, keys) => Some(keys.clone()),
+            Output::Press(_, _, keys) => Some(keys.clone()),
             _ => None,
         })
     };
@@ -170,7 +176,7 @@ fn challenge(request: &Request, code: u16, realm: &str, more: &str) -> Vec<u8> {
 fn the_size_that_the_way_is_asked_for_covers_the_invite() {
     let mut bench = Bench::new();
     let call = place(&mut bench);
-    let said = bench.input(Input::FlowFound(call, Err("refused".to_owned())));
+    let said = bench.input(Input::FlowFound(call, Member::FIRST, Err("refused".to_owned())));
     let asked = said.outputs.iter().find_map(|output| match output {
         Output::FindFlow { bytes, .. } => Some(*bytes),
         _ => None,
@@ -281,7 +287,7 @@ fn a_503_goes_to_the_next_address_and_a_busy_callee_does_not() {
         _ => None,
     });
     assert_eq!(next, Some((trunkline_sip::Host::IpAddr([192, 0, 2, 30].into()), 0)));
-    let mut said = bench.input(Input::FlowFound(call, Ok((flow("192.0.2.30:5060"), false))));
+    let mut said = bench.input(Input::FlowFound(call, Member::FIRST, Ok((flow("192.0.2.30:5060"), false))));
     let second = said.requests.remove(0);
     assert_eq!(said.targets, ["192.0.2.30:5060".parse().expect("address")]);
     assert_eq!(second.cseq().map(|cseq| cseq.number), Some(2));
@@ -296,12 +302,12 @@ fn a_503_goes_to_the_next_address_and_a_busy_callee_does_not() {
 fn a_trunk_that_cannot_be_reached_fails_the_call() {
     let mut bench = Bench::new();
     let call = place(&mut bench);
-    let said = bench.input(Input::FlowFound(call, Err("refused".to_owned())));
+    let said = bench.input(Input::FlowFound(call, Member::FIRST, Err("refused".to_owned())));
     assert!(
         said.outputs.iter().any(|output| matches!(output, Output::FindFlow { .. })),
         "the second address"
     );
-    bench.input(Input::FlowFound(call, Err("refused".to_owned())));
+    bench.input(Input::FlowFound(call, Member::FIRST, Err("refused".to_owned())));
     let record = end(&mut bench, call);
     assert_eq!((record.status, record.sip_code), (Status::Failed, 503));
     assert!(record.reason.contains("trunk carrier cannot be reached: refused"), "{}", record.reason);
@@ -368,8 +374,12 @@ fn an_outgoing_call_offers_keys_over_tls_and_takes_only_an_encrypted_answer() {
         let mut bench = Bench::new();
         let call = place_by(&mut bench, tables.clone());
         let way = Flow { transport, ..flow("192.0.2.20:5062") };
-        bench.input(Input::FlowFound(call, Ok((way, false))));
-        bench.input(Input::MediaOpened(call, Some("192.0.2.10:10000".parse().expect("address"))));
+        bench.input(Input::FlowFound(call, Member::FIRST, Ok((way, false))));
+        bench.input(Input::MediaOpened(
+            call,
+            Member::FIRST,
+            Some("192.0.2.10:10000".parse().expect("address")),
+        ));
         let mut said = bench.input(Input::AgentConnected(call, Ok(())));
         if outcome == "no INVITE" {
             assert!(said.requests.is_empty());
@@ -387,7 +397,7 @@ fn an_outgoing_call_offers_keys_over_tls_and_takes_only_an_encrypted_answer() {
         let message = read::datagram(&response(&invite, 200, "t", &answer).to_bytes()).expect("a message");
         let said = bench.input(Input::Message(Box::new(message), way, None));
         let secured =
-            said.outputs.iter().any(|o| matches!(o, Output::UpdateMedia(_, spec) if spec.srtp.is_some()));
+            said.outputs.iter().any(|o| matches!(o, Output::UpdateMedia(_, _, spec) if spec.srtp.is_some()));
         assert_eq!(starts(&said), outcome == "talks");
         assert_eq!(secured, outcome == "talks");
         assert_eq!(methods(&said).contains(&"BYE"), outcome == "BYE", "{:?}", methods(&said));

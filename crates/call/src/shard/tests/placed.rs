@@ -188,7 +188,10 @@ fn the_next_address_is_not_shown_what_the_first_one_asked_for() {
     let mut said = bench.receive(&challenged(&invite, 401, &[("WWW-Authenticate", asks)]));
     let second = said.requests.remove(1);
     bench.receive(&response(&second, 503, "x", "").to_bytes());
-    let third = bench.input(Input::FlowFound(call, Ok((flow("192.0.2.30:5060"), false)))).requests.remove(0);
+    let third = bench
+        .input(Input::FlowFound(call, Member::FIRST, Ok((flow("192.0.2.30:5060"), false))))
+        .requests
+        .remove(0);
     assert_eq!(field(&third, &HeaderName::Authorization), "");
     assert_eq!(third.target, "sip:+442079460000@192.0.2.30", "it is asked by its own name");
     let said = bench.receive_from(&challenged(&third, 401, &[("WWW-Authenticate", asks)]), "192.0.2.30:5060");
@@ -230,7 +233,10 @@ fn redirections_are_followed_to_hosts_of_the_trunk_only() {
     let said = bench.receive(&moved(&invite, contacts));
     let hop = sought(&said).expect("followed");
     assert_eq!((hop.host, hop.port), (Host::IpAddr([192, 0, 2, 30].into()), Some(5090)));
-    let second = bench.input(Input::FlowFound(call, Ok((flow("192.0.2.30:5090"), false)))).requests.remove(0);
+    let second = bench
+        .input(Input::FlowFound(call, Member::FIRST, Ok((flow("192.0.2.30:5090"), false))))
+        .requests
+        .remove(0);
     assert_eq!(second.target, "sip:desk@192.0.2.30:5090");
     for name in [HeaderName::CallId, HeaderName::From, HeaderName::To] {
         assert_eq!(field(&second, &name), field(&invite, &name));
@@ -239,7 +245,10 @@ fn redirections_are_followed_to_hosts_of_the_trunk_only() {
     let said = bench.receive_from(&response(&second, 503, "x", "").to_bytes(), "192.0.2.30:5090");
     let hop = sought(&said).expect("the next contact");
     assert_eq!((hop.host, hop.port), (Host::IpAddr([192, 0, 2, 20].into()), Some(5062)));
-    let third = bench.input(Input::FlowFound(call, Ok((flow("192.0.2.20:5062"), false)))).requests.remove(0);
+    let third = bench
+        .input(Input::FlowFound(call, Member::FIRST, Ok((flow("192.0.2.20:5062"), false))))
+        .requests
+        .remove(0);
     assert_eq!(third.target, "sip:+442079460002@192.0.2.20:5062");
     assert_eq!(methods(&bench.receive(&response(&third, 200, "t", ANSWER).to_bytes())), ["ACK"]);
     assert_eq!(methods(&bench.input(Input::HangUp(call))), ["BYE"]);
@@ -256,7 +265,8 @@ fn redirections_in_a_circle_or_to_costly_numbers_end() {
                 return followed;
             };
             assert_eq!(hop.host, Host::IpAddr([192, 0, 2, 20].into()));
-            let mut said = bench.input(Input::FlowFound(call, Ok((flow("192.0.2.20:5062"), false))));
+            let mut said =
+                bench.input(Input::FlowFound(call, Member::FIRST, Ok((flow("192.0.2.20:5062"), false))));
             invite = said.requests.remove(0);
         }
         panic!("followed for ever");
@@ -370,7 +380,7 @@ fn after_a_glare_who_owns_the_call_id_waits_longer() {
     let mut bench = Bench::new();
     let call =
         bench.receive(invite_with("Session-Expires: 200\r\nAllow: INVITE, UPDATE\r\n").as_bytes()).call();
-    bench.input(Input::MediaOpened(call, Some(address("192.0.2.10:10000"))));
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
     let said = bench.input(Input::AgentConnected(call, Ok(())));
     let tag = said.responses[0].to().and_then(|to| to.tag()).expect("a tag").to_owned();
     bench.receive(in_dialog("a", "ACK", 1, &tag, "", "").as_bytes());

@@ -351,7 +351,7 @@ impl NonceBook for OneNonce {
 
 fn challenging() -> Bench {
     let mut bench = Bench::new();
-    bench.shard.config.challenger = Challenger::new([7; 32], Arc::new(OneNonce::default()));
+    bench.config().challenger = Challenger::new([7; 32], Arc::new(OneNonce::default()));
     bench.input(Input::Reload(table(CHALLENGES)));
     bench
 }

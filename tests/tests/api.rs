@@ -1,0 +1,137 @@
+//! The HTTP API as its users meet it: keys, refusals, what a call shows of itself.
+
+use std::process::Command;
+
+use trunkline_tests::daemon::{Daemon, Setup, binary, poll};
+use trunkline_tests::http;
+
+const TABLES: &str = r#"
+[[trunk]]
+name = "carrier"
+allowed_addresses = ["127.0.0.0/8"]
+address = "127.0.0.1:9"
+allowed_destinations = ["+1*"]
+[[agent]]
+name = "echo"
+connect = "builtin:echo"
+[[number]]
+number = "+14155550100"
+trunk = "carrier"
+inbound = "echo"
+"#;
+
+/// A fresh key and its entry, as `trunkline key` prints them.
+fn key(name: &str, scope: &str) -> (String, String) {
+    let printed = Command::new(binary()).args(["key", "--name", name, "--scope", scope]).output();
+    let printed = String::from_utf8(printed.expect("runs").stdout).expect("text");
+    let (key, entry) = printed.split_once("\n\n").expect("a key, then its entry");
+    assert!(!entry.contains(key), "the file does not hold the key");
+    (format!("Authorization: Bearer {key}\r\n"), entry.to_owned())
+}
+
+/// The routes and the least scope that each wants.
+const ROUTES: [(&str, &str, &str); 7] = [
+    ("GET", "/metrics", "read"),
+    ("GET", "/v1/calls", "read"),
+    ("GET", "/v1/calls/call_1", "read"),
+    ("GET", "/v1/trunks", "read"),
+    ("POST", "/v1/calls", "operate"),
+    ("DELETE", "/v1/calls/call_1", "operate"),
+    ("POST", "/v1/config/reload", "admin"),
+];
+
+#[test]
+fn a_key_may_what_its_scope_says_and_a_stranger_nothing() {
+    let keys = ["read", "operate", "admin"].map(|scope| key(&format!("the {scope} key"), scope));
+    let entries: Vec<&str> = keys.iter().map(|(_, entry)| entry.as_str()).collect();
+    let daemon = Setup::new(TABLES).api(&entries.join("\n")).start();
+    for (method, path, least) in ROUTES {
+        for shown in ["", "Authorization: Bearer tk_wrong\r\n", "Authorization: Basic eDp5\r\n"] {
+            let (status, head, body) = http::exchange(daemon.api, method, path, shown, "");
+            assert_eq!(status, 401, "{method} {path}: {body}");
+            assert!(head.contains("www-authenticate: Bearer realm=\"trunkline\""), "{head}");
+            assert!(body.contains("\"unauthorized\"") && !body.contains("trunkline_"), "{body}");
+        }
+        for ((shown, _), scope) in keys.iter().zip(["read", "operate", "admin"]) {
+            let (status, head, body) = http::exchange(daemon.api, method, path, shown, "");
+            let rank = |scope| ["read", "operate", "admin"].iter().position(|name| *name == scope);
+            if rank(scope) < rank(least) {
+                assert_eq!(status, 403, "{scope} {method} {path}: {body}");
+                assert!(body.contains("insufficient_scope") && head.contains(least), "{head}{body}");
+            } else {
+                assert!(![401, 403].contains(&status), "{scope} {method} {path}: {status} {body}");
+            }
+        }
+    }
+    assert_eq!(http::get(daemon.api, "/healthz").0, 200, "who watches a service needs no key");
+}
+
+#[test]
+fn a_key_is_withdrawn_by_a_reload() {
+    let ((one, kept), (two, gone)) = (key("one", "read"), key("two", "admin"));
+    let mut daemon = Setup::new(TABLES).api(&(kept + &gone)).start();
+    assert_eq!(http::request(daemon.api, "GET", "/v1/calls", &two, "").0, 200);
+    let file = daemon.folder.join("trunkline.toml");
+    let text = std::fs::read_to_string(&file).expect("the node's file");
+    std::fs::write(&file, text.replace(&gone, "")).expect("written");
+    daemon.signal("HUP");
+    let line = daemon.wait_for("changed by the reload");
+    assert_eq!(line["change"], "- api key two", "{line}");
+    poll("the key to be refused", || {
+        (http::request(daemon.api, "GET", "/v1/calls", &two, "").0 == 401).then_some(())
+    });
+    assert_eq!(http::request(daemon.api, "GET", "/v1/calls", &one, "").0, 200);
+    // With the last key gone it is as if there had never been one; it listens on loopback.
+    let text = std::fs::read_to_string(&file).expect("the node's file");
+    let (node, _) = text.split_once("[[api.key]]").expect("a key");
+    std::fs::write(&file, node).expect("written");
+    daemon.signal("HUP");
+    poll("the API to be open", || (http::get(daemon.api, "/v1/calls").0 == 200).then_some(()));
+}
+
+#[test]
+fn without_keys_the_daemon_listens_on_loopback_only() {
+    let daemon = Daemon::start(TABLES);
+    let file = daemon.folder.join("trunkline.toml");
+    let text = std::fs::read_to_string(&file).expect("the node's file");
+    let (before, _) = text.split_once("[api]").expect("an API");
+    let run = |command: &str, api: &str| {
+        std::fs::write(&file, format!("{before}[api]\n{api}\n")).expect("written");
+        Command::new(binary()).arg(command).arg("--config").arg(&file).output().expect("runs")
+    };
+    for command in ["check", "serve"] {
+        let refused = run(command, "listen = \"0.0.0.0:8080\"");
+        assert!(!refused.status.success(), "{command}");
+        let said = String::from_utf8_lossy(&refused.stdout) + String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("for anyone; give it an [[api.key]]"), "{said}");
+    }
+    assert!(run("check", "listen = \"[::1]:8080\"").status.success());
+    let (_, entry) = key("x", "read");
+    assert!(run("check", &format!("listen = \"0.0.0.0:8080\"\n{entry}")).status.success());
+}
+
+#[test]
+fn without_keys_pages_from_elsewhere_may_nothing() {
+    let daemon = Daemon::start(TABLES);
+    for fields in ["Origin: http://evil.example\r\n", "Origin: null\r\n"] {
+        let (status, body) = http::request(daemon.api, "POST", "/v1/config/reload", fields, "");
+        assert_eq!(status, 403, "{body}");
+        assert!(body.contains("foreign_origin"), "{body}");
+    }
+    let here = "Origin: http://localhost:3000\r\n";
+    assert_eq!(http::request(daemon.api, "POST", "/v1/config/reload", here, "").0, 200);
+}
+
+#[test]
+fn a_flood_of_requests_is_slowed_down_for_its_key_only() {
+    let ((busy, one), (calm, two)) = (key("busy", "read"), key("calm", "read"));
+    let daemon = Setup::new(TABLES).api(&format!("requests_per_second = 5\n{one}\n{two}")).start();
+    let answers: Vec<_> =
+        (0..20).map(|_| http::exchange(daemon.api, "GET", "/v1/trunks", &busy, "")).collect();
+    let refused = answers.iter().find(|(status, ..)| *status == 429).expect("some are refused");
+    assert!(refused.1.contains("retry-after: 1") && refused.2.contains("too_many_requests"), "{refused:?}");
+    assert_eq!(http::request(daemon.api, "GET", "/v1/trunks", &calm, "").0, 200);
+    poll("its turn again", || {
+        (http::request(daemon.api, "GET", "/v1/trunks", &busy, "").0 == 200).then_some(())
+    });
+}
