@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trunkline_media::{Srtp, write_rtp, RtpHeader};
+use trunkline_media::{RtpHeader, Srtp, write_rtp};
 use trunkline_sdp::{KeySeed, SrtpKeys, Suite};
 
 /// Longest packet that is tried.
@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else { return };
     let suite = Suite::ALL[usize::from(*choice) % Suite::ALL.len()];
     let key = KeySeed::new([7; 32]).master_key(suite);
-    let keys = SrtpKeys { local: key, remote: key };
+    let keys = SrtpKeys { tag: 1, local: key, remote: key };
     let (mut ours, mut peer) = (Srtp::new(&keys), Srtp::new(&keys));
     let mut rest = rest;
     let mut sequence = 65_530u16;
