@@ -25,4 +25,4 @@ pub use link::Link;
 pub use prompt::{Prompt, PromptError};
 pub use said::FromAgent;
 pub use sid::{CallNames, Sids};
-pub use socket::{Mark, SocketAgent, Wire};
+pub use socket::{Manner, Mark, SocketAgent, Wire};

@@ -55,6 +55,15 @@ pub trait Wire: Send {
     fn read_binary(&mut self, bytes: &[u8], audio: &mut Vec<u8>) -> bool;
 }
 
+/// How an agent wants to be treated, whatever its protocol.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// It is told what happens in its call beside what its protocol has words for.
+    pub events: bool,
+    /// It is sought where its connection breaks: what it had said is not played then.
+    pub comes_again: bool,
+}
+
 /// What waits for its place in the queue to be reached.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -75,8 +84,7 @@ pub struct SocketAgent<W> {
     /// Marks up to this one were cleared.
     cleared: u64,
     timeline: Timeline,
-    /// It wants to hear what happens in its call beside what its protocol tells.
-    events: bool,
+    manner: Manner,
     decoded: Vec<u8>,
     started: bool,
     gone: bool,
@@ -103,9 +111,9 @@ impl Early {
 }
 
 impl<W: Wire> SocketAgent<W> {
-    /// An agent on an open link; `events` where it wants to be told of what its protocol has no words for.
+    /// An agent on an open link.
     #[must_use]
-    pub fn new(link: Link, call: CallNames, wire: W, events: bool) -> Self {
+    pub fn new(link: Link, call: CallNames, wire: W, manner: Manner) -> Self {
         Self {
             link,
             call,
@@ -114,7 +122,7 @@ impl<W: Wire> SocketAgent<W> {
             next_mark: 0,
             cleared: 0,
             timeline: Timeline::default(),
-            events,
+            manner,
             decoded: Vec::new(),
             started: false,
             gone: false,
@@ -141,10 +149,7 @@ impl<W: Wire> SocketAgent<W> {
                     self.gone = true;
                     return room.leave_when_played();
                 }
-                Received::Broken => {
-                    self.gone = true;
-                    return room.lost();
-                }
+                Received::Broken => return self.sent(false, room),
             }
         }
         room.read_again();
@@ -221,6 +226,9 @@ impl<W: Wire> SocketAgent<W> {
     fn sent(&mut self, sent: bool, room: &mut RoomIo<'_>) {
         if !sent {
             self.gone = true;
+            if self.manner.comes_again {
+                room.clear();
+            }
             room.lost();
         }
     }
@@ -265,7 +273,7 @@ impl<W: Wire> Participant for SocketAgent<W> {
     }
 
     fn tell(&mut self, news: &AgentNews, room: &mut RoomIo<'_>) {
-        if self.gone || !self.started || !self.events {
+        if self.gone || !self.started || !self.manner.events {
             return;
         }
         match serde_json::to_string(news) {

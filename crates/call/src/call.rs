@@ -19,6 +19,7 @@
 mod dial;
 mod line;
 mod media;
+mod reconnect;
 mod setup;
 mod teardown;
 
@@ -84,6 +85,8 @@ pub(crate) struct Call {
     /// What a call that we place has beside.
     outgoing: Option<Box<Outgoing>>,
     agent_ready: bool,
+    /// It was there and is sought.
+    agent_away: bool,
     started: Now,
     answered: Option<Now>,
     /// Ringing timeout, then the longest duration, then the wait for the room to close.
@@ -122,6 +125,7 @@ impl Call {
             announce: false,
             outgoing: None,
             agent_ready: false,
+            agent_away: false,
             started: now,
             answered: None,
             deadline: None,

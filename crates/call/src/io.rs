@@ -37,6 +37,8 @@ pub struct AgentRequest {
     pub direction: &'static str,
     /// What it is told: `from_number`, `to_number`, `system__…`, metadata, attributes.
     pub parameters: Vec<(String, String)>,
+    /// It was lost in mid-call: it is sought for so long, over and over.
+    pub again: Option<Duration>,
 }
 
 /// A call to be placed.

@@ -208,6 +208,8 @@ pub struct Agent {
     pub protocol: Protocol,
     /// It is told of what happens in its call beyond what its protocol says.
     pub events: bool,
+    /// For how long it is sought where its connection breaks in mid-call; not at all where zero.
+    pub reconnect: Duration,
     /// How long one address may take.
     pub connect_timeout: Duration,
     /// Signs our handshake, and is what a dial-in agent shows.
@@ -277,6 +279,7 @@ impl RouteTable {
             connect: Connect::Builtin(Builtin::NotInService),
             protocol: Protocol::default(),
             events: false,
+            reconnect: Duration::ZERO,
             connect_timeout: Duration::from_secs(5),
             secret: None,
         })

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use trunkline_agent::l16::{L16, L16Agent, Metadata};
 use trunkline_agent::twilio::{Twilio, TwilioAgent};
 use trunkline_agent::{
-    Announce, CallNames, Dialer, Echo, Greeting, Link, Prompt, Sids, Silence, Tone, accept_dial_in,
+    Announce, CallNames, Dialer, Echo, Greeting, Link, Manner, Prompt, Sids, Silence, Tone, accept_dial_in,
 };
 use trunkline_call::{AgentRequest, CallHandle};
 use trunkline_media::{Participant, Pool};
@@ -24,6 +24,10 @@ use trunkline_sip::text::OneLine;
 use crate::metrics::Metrics;
 use crate::sounds::Sounds;
 
+/// Between two attempts to reach an agent that was lost; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// Idle sockets kept of one dial-in agent.
 const MAX_IDLE: usize = 4096;
 
@@ -100,21 +104,7 @@ impl Agents {
             Connect::Builtin(builtin) => {
                 Some(self.builtin(builtin).map(|agent| self.pool.join(call.0, agent)))
             }
-            Connect::Urls(_) => {
-                let this = Arc::clone(self);
-                let (known, dialled) = oneshot::channel::<()>();
-                let task = tokio::spawn(async move {
-                    // Not before the call can be given up.
-                    let _ = dialled.await;
-                    let outcome = this.dial(call, &request).await;
-                    this.dialling.remove(&call);
-                    done(outcome);
-                });
-                self.dialling.insert(call, task.abort_handle());
-                let _ = known.send(());
-                None
-            }
-            Connect::DialIn => Some(match self.take_idle(&request.agent.name) {
+            Connect::DialIn if request.again.is_none() => Some(match self.take_idle(&request.agent.name) {
                 Some(link) => {
                     self.join(call, link, request);
                     Ok(())
@@ -124,6 +114,20 @@ impl Agents {
                     Err("no socket of the agent is idle".to_owned())
                 }
             }),
+            Connect::Urls(_) | Connect::DialIn => {
+                let this = Arc::clone(self);
+                let (known, dialled) = oneshot::channel::<()>();
+                let task = tokio::spawn(async move {
+                    // Not before the call can be given up.
+                    let _ = dialled.await;
+                    let outcome = this.reach(call, &request).await;
+                    this.dialling.remove(&call);
+                    done(outcome);
+                });
+                self.dialling.insert(call, task.abort_handle());
+                let _ = known.send(());
+                None
+            }
         }
     }
 
@@ -189,6 +193,36 @@ impl Agents {
         })
     }
 
+    /// Reaches an agent once, or again where it was lost: as often as its time allows.
+    async fn reach(&self, call: CallHandle, request: &AgentRequest) -> Result<(), String> {
+        let Some(window) = request.again else {
+            return self.dial(call, request).await;
+        };
+        let mut last = "no time to dial it".to_owned();
+        let mut pause = FIRST_PAUSE;
+        let sought = tokio::time::timeout(window, async {
+            loop {
+                match self.try_again(call, request).await {
+                    Ok(()) => return,
+                    Err(why) => last = why,
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
+        let found = sought.await.is_ok();
+        found.then_some(()).ok_or(last)
+    }
+
+    async fn try_again(&self, call: CallHandle, request: &AgentRequest) -> Result<(), String> {
+        if request.agent.connect != Connect::DialIn {
+            return self.dial(call, request).await;
+        }
+        let link = self.take_idle(&request.agent.name).ok_or("no socket of the agent is idle")?;
+        self.join(call, link, request.clone());
+        Ok(())
+    }
+
     /// Tries the agent's addresses in their order.
     async fn dial(&self, call: CallHandle, request: &AgentRequest) -> Result<(), String> {
         let agent = &request.agent;
@@ -225,10 +259,11 @@ impl Agents {
         let sids = Sids::of(&self.node, &request.call_id);
         let sip_call_id = OneLine(&request.sip_call_id).to_string();
         let names = CallNames { call: request.call_id, sip_call_id };
-        let events = request.agent.events;
+        let agent = &request.agent;
+        let manner = Manner { events: agent.events, comes_again: !agent.reconnect.is_zero() };
         let participant: Box<dyn Participant> = match request.agent.protocol {
             Protocol::Twilio => {
-                Box::new(TwilioAgent::new(link, names, Twilio::new(sids, request.parameters), events))
+                Box::new(TwilioAgent::new(link, names, Twilio::new(sids, request.parameters), manner))
             }
             Protocol::L16 { rate } => {
                 let metadata = Metadata {
@@ -238,7 +273,7 @@ impl Agents {
                     rate,
                     parameters: request.parameters,
                 };
-                Box::new(L16Agent::new(link, names, L16::new(metadata), events))
+                Box::new(L16Agent::new(link, names, L16::new(metadata), manner))
             }
         };
         self.pool.join(call.0, participant);

@@ -111,6 +111,9 @@ impl Call {
         outcome: Result<(), String>,
         out: &mut VecDeque<Output>,
     ) {
+        if self.phase == Phase::Talking && self.agent_away {
+            return self.agent_sought(cx, outcome, out);
+        }
         if self.phase != Phase::SettingUp {
             out.push_back(Output::CloseRoom(self.handle));
             return;
@@ -130,6 +133,7 @@ impl Call {
         let (by, reason) = match event {
             RoomEvent::AgentLeft if self.announce => (EndedBy::Gateway, "number not in service"),
             RoomEvent::AgentLeft => (EndedBy::Agent, "the agent left"),
+            RoomEvent::AgentLost if self.seeks_agent(out) => return,
             RoomEvent::AgentLost => (EndedBy::Agent, "the agent's connection broke"),
             RoomEvent::NoMedia(_) => (EndedBy::Gateway, "no media from the caller"),
             RoomEvent::Failed(what) => (EndedBy::Gateway, what),
@@ -174,7 +178,7 @@ impl Call {
         self.act(cx, out);
     }
 
-    fn agent_request(&self) -> AgentRequest {
+    pub(super) fn agent_request(&self) -> AgentRequest {
         let caller = caller_text(&self.route.caller, self.route.hide_phone_number);
         let called = self.route.called.to_string();
         let mut parameters = vec![
@@ -198,6 +202,7 @@ impl Call {
             sip_call_id: self.first.sip_call_id().to_owned(),
             direction: self.direction(),
             parameters,
+            again: None,
         }
     }
 }

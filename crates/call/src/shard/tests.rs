@@ -16,6 +16,7 @@ mod encryption;
 mod ladders;
 mod outgoing;
 mod placed;
+mod reconnect;
 mod trunks;
 
 const TABLE: &str = "[[trunk]]\nname = \"t\"\naddress = \"sbc.example.com\"\nallowed_addresses = [\"192.0.2.0/24\"]\n[[agent]]\nname = \"echo\"\nconnect = \"builtin:echo\"\n[[number]]\nnumber = \"+14155550100\"\ninbound = \"echo\"\n[[number]]\nnumber = \"+14155550101\"\ninbound = \"echo\"\n[[number]]\nnumber = \"+14155550102\"\n";

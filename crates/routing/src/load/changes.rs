@@ -113,6 +113,7 @@ fn agent_changes(old: &Agent, new: &Agent) -> Vec<String> {
             ("connect", connect(&agent.connect)),
             ("protocol", protocol(agent.protocol)),
             ("events", agent.events.to_string()),
+            ("reconnect_seconds", agent.reconnect.as_secs().to_string()),
             ("connect_timeout_seconds", agent.connect_timeout.as_secs().to_string()),
         ]
     };

@@ -26,6 +26,7 @@ pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> 
     let addresses = reader.strings("connect");
     let protocol = protocol(&mut reader);
     let events = reader.boolean("events").unwrap_or(false);
+    let reconnect = reader.seconds("reconnect_seconds", 0..=300).unwrap_or_default();
     let connect_timeout = reader.seconds("connect_timeout_seconds", 1..=60).unwrap_or(CONNECT_TIMEOUT);
     let secret = reader.secret("secret");
     reader.finish(&[]);
@@ -44,6 +45,7 @@ pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> 
         connect,
         protocol: protocol.unwrap_or_default(),
         events,
+        reconnect,
         connect_timeout,
         secret,
     })
