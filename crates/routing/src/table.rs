@@ -132,8 +132,8 @@ pub struct Trunk {
     pub calls_per_second: Option<u32>,
     /// Most calls out at once.
     pub max_calls: Option<u32>,
-    /// Put into every INVITE.
-    pub headers: Vec<(String, String)>,
+    /// Put into every INVITE; carriers take tokens by them.
+    pub headers: Secret<Vec<(String, String)>>,
     /// How.
     pub transport: Transport,
     /// SRTP.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::{Entry, Reader};
 use crate::problem::Report;
-use crate::{Agent, Builtin, Connect, Mode, Protocol, RtpAddress, RtpFormat};
+use crate::{Agent, AgentUrl, Builtin, Connect, Mode, Protocol, RtpAddress, RtpFormat};
 
 /// How long one agent address may take where the agent does not say: 5 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -111,7 +111,7 @@ fn connect(
     let mut urls = Vec::new();
     for (url, span) in &addresses {
         if url.starts_with("ws://") || url.starts_with("wss://") {
-            urls.push(url.clone());
+            urls.push(AgentUrl::new(url.clone()));
         } else {
             let write = match alone {
                 true => "write ws://…, wss://…, rtp://…, builtin:… or dial-in",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use trunkline_sdp::RtpFormat;
 
-use crate::Secret;
+use crate::{AgentUrl, Secret};
 
 /// What an agent does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Connect {
     /// One of ours: `builtin:echo`, `builtin:tone`, `builtin:silence`.
     Builtin(Builtin),
     /// WebSocket addresses, tried in order.
-    Urls(Vec<String>),
+    Urls(Vec<AgentUrl>),
     /// The agent opens the socket itself.
     DialIn,
     /// RTP goes to that address and comes from it.
