@@ -26,8 +26,6 @@ number = "+14155550100"
 inbound = "bot"
 "#;
 
-const NODE: &str = "[api]\ntoken = \"token31337token31337token31337token31337\"\n";
-
 fn invite() -> Request {
     let target = "sip:+14155550100@gw".to_owned();
     let mut request = Request::new(Method::Invite, target.clone());
@@ -52,7 +50,6 @@ fn nothing_private_prints_in_any_value_of_routing() {
     assert_eq!(problems, []);
     hides("the table", &format!("{table:?}"));
     hides("the table, at length", &format!("{table:#?}"));
-    hides("the node", &format!("{:#?}", load_node("n.toml", NODE).expect("loads")));
     let request = invite();
     let source = [192, 0, 2, 7].into();
     let call = InboundCall { source, names: &[], proved: None, request: &request };
