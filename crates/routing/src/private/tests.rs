@@ -1,9 +1,7 @@
 use trunkline_sip::{HeaderName, Method, Request};
 
 use super::*;
-use crate::{
-    Decision, InboundCall, OutboundCall, Source, called_number, decide, decide_outbound, load, load_node,
-};
+use crate::{Decision, InboundCall, OutboundCall, Source, called_number, decide, decide_outbound, load};
 
 /// Everything in it that must not be read ends in 31337, or is a telephone number.
 const TABLES: &str = r#"
