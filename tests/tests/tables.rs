@@ -29,8 +29,8 @@ fn diff_without_a_file_asks_the_running_gateway_and_changes_nothing() {
     let (shown, entry) = http::key("operators", "admin");
     let daemon = Setup::new(TABLES).api(&entry).start();
     let api = format!("http://127.0.0.1:{}", daemon.api);
-    let token = shown.trim_start_matches("Authorization: Bearer ").trim_end();
-    let diff = || run(&["diff", "--api", &api, "--token", token]);
+    let key = shown.trim_start_matches("Authorization: Bearer ").trim_end();
+    let diff = || run(&["diff", "--api", &api, "--key", key]);
     assert_eq!(diff(), (Some(0), "no change\n".to_owned(), String::new()));
     daemon.write_tables(&TABLES.replace("builtin:echo", "builtin:tone"));
     let file = daemon.folder.join("trunkline.toml");
@@ -67,7 +67,7 @@ fn diff_without_a_file_asks_the_running_gateway_and_changes_nothing() {
     );
     let (code, _, complaint) = run(&["diff", "--api", &api]);
     assert_eq!(code, Some(1));
-    assert!(complaint.contains("TRUNKLINE_TOKEN"), "{complaint}");
+    assert!(complaint.contains("TRUNKLINE_KEY"), "{complaint}");
 }
 
 /// Three trunks of one carrier, one that challenges, one that calls out only.
