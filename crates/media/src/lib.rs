@@ -34,3 +34,4 @@ pub use pool::{Pool, PoolConfig, Report};
 pub use quality::Quality;
 pub use receiver::Receiver;
 pub use rtp_packet::{RtpHeader, write_rtp};
+pub use srtp::Srtp;

@@ -27,7 +27,7 @@ pub use node::{
     TlsSettings, UnknownPeers, key_changes, load_node,
 };
 pub use outbound::{OutboundCall, OutboundRefusal, decide_outbound, may_be_set, may_dial, may_follow};
-pub use private::{Pii, Secret, mask};
+pub use private::{AgentUrl, Pii, Secret, mask};
 pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
 pub use table::{
     Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, Transport,

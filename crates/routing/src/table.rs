@@ -9,7 +9,7 @@ use trunkline_sdp::MediaEncryption;
 use trunkline_sdp::media::DtmfMethod;
 use trunkline_sip::Hop;
 
-use crate::{E164, NumberPattern, Place, Secret};
+use crate::{AgentUrl, E164, NumberPattern, Place, Secret};
 
 /// Which way calls run over a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +128,8 @@ pub struct Trunk {
     pub calls_per_second: Option<u32>,
     /// Most calls out at once.
     pub max_calls: Option<u32>,
-    /// Put into every INVITE.
-    pub headers: Vec<(String, String)>,
+    /// Put into every INVITE; carriers take tokens by them.
+    pub headers: Secret<Vec<(String, String)>>,
     /// How.
     pub transport: Transport,
     /// SRTP.
@@ -161,7 +161,7 @@ pub enum Connect {
     /// One of ours: `builtin:echo`, `builtin:tone`, `builtin:silence`.
     Builtin(Builtin),
     /// WebSocket addresses, tried in order.
-    Urls(Vec<String>),
+    Urls(Vec<AgentUrl>),
     /// The agent opens the socket itself.
     DialIn,
 }

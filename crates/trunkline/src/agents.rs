@@ -237,7 +237,7 @@ impl Agents {
         let mut problems = Vec::new();
         let started = Instant::now();
         for url in urls {
-            match self.dialer.dial(url, greeting, agent.connect_timeout).await {
+            match self.dialer.dial(url.reveal(), greeting, agent.connect_timeout).await {
                 Ok(link) => {
                     self.metrics.agent_dialled(true, started.elapsed());
                     self.join(call, link, request.clone());
@@ -245,8 +245,7 @@ impl Agents {
                 }
                 Err(error) => {
                     let (call, sip_call_id) = (&request.call_id, OneLine(&request.sip_call_id));
-                    let url = without_query(url);
-                    tracing::warn!(%call, %sip_call_id, agent = %agent.name, url, %error, "an agent cannot be reached");
+                    tracing::warn!(%call, %sip_call_id, agent = %agent.name, %url, %error, "an agent cannot be reached");
                     problems.push(format!("{url}: {error}"));
                 }
             }
@@ -262,16 +261,19 @@ impl Agents {
         let agent = &request.agent;
         let manner = Manner { events: agent.events, comes_again: !agent.reconnect.is_zero() };
         let participant: Box<dyn Participant> = match request.agent.protocol {
-            Protocol::Twilio => {
-                Box::new(TwilioAgent::new(link, names, Twilio::new(sids, request.parameters), manner))
-            }
+            Protocol::Twilio => Box::new(TwilioAgent::new(
+                link,
+                names,
+                Twilio::new(sids, request.parameters.into_inner()),
+                manner,
+            )),
             Protocol::L16 { rate } => {
                 let metadata = Metadata {
                     sids,
                     sip_call_id: request.sip_call_id,
                     direction: request.direction,
                     rate,
-                    parameters: request.parameters,
+                    parameters: request.parameters.into_inner(),
                 };
                 Box::new(L16Agent::new(link, names, L16::new(metadata), manner))
             }
@@ -290,9 +292,4 @@ impl Agents {
         }
         None
     }
-}
-
-/// An address as it may stand in a log: what follows the path is often a token.
-fn without_query(url: &str) -> &str {
-    url.split(['?', '#']).next().unwrap_or(url)
 }

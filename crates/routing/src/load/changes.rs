@@ -75,6 +75,13 @@ fn trunk_changes(old: &Trunk, new: &Trunk) -> Vec<String> {
     if password(old) != password(new) {
         lines.push("auth_password: another one".to_owned());
     }
+    // Carriers take tokens in them.
+    if old.headers != new.headers {
+        let names = |trunk: &Trunk| {
+            list(&trunk.headers.reveal().iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())
+        };
+        lines.push(format!("headers: others, {} -> {}", names(old), names(new)));
+    }
     if lines.is_empty() && old != new {
         lines.push("changed".to_owned());
     }
@@ -82,7 +89,7 @@ fn trunk_changes(old: &Trunk, new: &Trunk) -> Vec<String> {
 }
 
 fn trunk_keys(trunk: &Trunk) -> Keys {
-    let auth = trunk.auth.as_ref();
+    let (auth, seconds) = (trunk.auth.as_ref(), |span: Duration| span.as_secs().to_string());
     let mut keys = vec![
         ("direction", word(&trunk.direction)),
         ("allowed_addresses", list(&trunk.allowed_addresses)),
@@ -92,13 +99,22 @@ fn trunk_keys(trunk: &Trunk) -> Keys {
         ("addresses", list(&trunk.addresses.iter().map(address).collect::<Vec<_>>())),
         ("auth_username", option(auth.map(|auth| &auth.username))),
         ("auth_realm", option(auth.and_then(|auth| auth.realm.as_ref()))),
+        ("challenge", trunk.challenge.to_string()),
+        ("register", trunk.register.to_string()),
+        ("register_expires_seconds", seconds(trunk.register_expires)),
+        ("options_interval_seconds", option(trunk.options_interval.map(seconds).as_ref())),
         ("outbound_numbers", list(&trunk.outbound_numbers)),
         ("allowed_destinations", list(&trunk.allowed_destinations)),
+        ("short_codes", list(&trunk.short_codes)),
+        ("follow_redirects", trunk.follow_redirects.to_string()),
+        ("asserted_identity", trunk.asserted_identity.to_string()),
+        ("privacy", word(&trunk.privacy)),
         ("calls_per_second", option(trunk.calls_per_second.as_ref())),
         ("max_calls", option(trunk.max_calls.as_ref())),
-        ("headers", pairs(&trunk.headers)),
         ("transport", word(&trunk.transport)),
         ("media_encryption", word(&trunk.media_encryption)),
+        ("sdes_over_plaintext", trunk.sdes_over_plaintext.to_string()),
+        ("dtmf", word(&trunk.dtmf)),
         ("destination_country", option(trunk.destination_country.as_ref())),
         ("headers_to_attributes", pairs(&trunk.headers_to_attributes)),
     ];
@@ -173,10 +189,7 @@ fn connect(connect: &Connect) -> String {
         Connect::DialIn => "dial-in".to_owned(),
         Connect::Builtin(Builtin::Announce(file)) => format!("builtin:announce?file={file}"),
         Connect::Builtin(builtin) => format!("builtin:{}", word(builtin)),
-        // What follows a question mark is often a token.
-        Connect::Urls(urls) => {
-            list(&urls.iter().map(|url| url.split('?').next().unwrap_or(url)).collect::<Vec<_>>())
-        }
+        Connect::Urls(urls) => list(urls),
     }
 }
 

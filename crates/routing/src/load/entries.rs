@@ -11,7 +11,9 @@ use super::reader::{Entry, Placed, Reader};
 use super::{closest, slot};
 use crate::problem::Report;
 use crate::table::Builtin;
-use crate::{Agent, CallLimits, Connect, E164, Mode, Number, NumberPattern, Protocol, RouteTable, Trunk};
+use crate::{
+    Agent, AgentUrl, CallLimits, Connect, E164, Mode, Number, NumberPattern, Protocol, RouteTable, Trunk,
+};
 
 /// How long one agent address may take where the agent does not say: 5 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -177,7 +179,7 @@ fn connect(
     let mut urls = Vec::new();
     for (url, span) in &addresses {
         if url.starts_with("ws://") || url.starts_with("wss://") {
-            urls.push(url.clone());
+            urls.push(AgentUrl::new(url.clone()));
         } else {
             let write = match alone {
                 true => "write ws://…, wss://…, builtin:… or dial-in",
