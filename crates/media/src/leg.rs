@@ -145,19 +145,6 @@ impl RtpLeg {
         self.spec.is_some()
     }
 
-    /// The codec of its payloads.
-    pub(crate) fn spoken(&self) -> Option<Codec> {
-        self.spec.map(|spec| spec.codec)
-    }
-
-    /// Whether a payload of the other's can be sent to this peer as it is.
-    pub(crate) fn takes_payloads_of(&self, other: &Self) -> bool {
-        match (&self.spec, &other.spec) {
-            (Some(ours), Some(theirs)) => ours.codec == theirs.codec && ours.ptime == theirs.ptime,
-            _ => false,
-        }
-    }
-
     /// Steps of the leg's RTP clock in so many samples of the room's.
     const fn steps(&self, samples: u32) -> u32 {
         samples * (clock(self.spec.as_ref()) / ROOM_RATE)

@@ -50,6 +50,19 @@ impl Translator {
 }
 
 impl RtpLeg {
+    /// The codec of its payloads.
+    pub(crate) fn spoken(&self) -> Option<Codec> {
+        self.spec.map(|spec| spec.codec)
+    }
+
+    /// Whether a payload of the other's can be sent to this peer as it is.
+    pub(crate) fn takes_payloads_of(&self, other: &Self) -> bool {
+        match (&self.spec, &other.spec) {
+            (Some(ours), Some(theirs)) => ours.codec == theirs.codec && ours.ptime == theirs.ptime,
+            _ => false,
+        }
+    }
+
     /// Whether the room carries the payloads of this leg as they are.
     pub(crate) const fn is_plain(&self) -> bool {
         self.translator.is_none()
