@@ -146,7 +146,7 @@ impl Worker {
             }
             self.ticks.pop();
             // A room that was to wake earlier since then, or another one in its place, has its own entry.
-            let due = |room: &Box<Room>| room.call == call && room.scheduled == Some(at);
+            let due = |room: &Room| room.call == call && room.scheduled == Some(at);
             if let Some(room) = self.rooms[key].as_mut().filter(|room| due(room)) {
                 room.scheduled = None;
                 self.guarded(key, now, |room| room.tick(now));
