@@ -232,3 +232,6 @@ impl Pool {
         self.threads[index].send(Some((call, command)));
     }
 }
+
+#[cfg(test)]
+mod tests;
