@@ -11,11 +11,13 @@ use anyhow::Context;
 use crate::{cargo, root, run_with};
 
 /// The targets, the longest input of each, and where their seeds are.
-const TARGETS: [(&str, u32, Option<&str>); 5] = [
+const TARGETS: [(&str, u32, Option<&str>); 7] = [
     ("message", 65_536, Some("crates/sip/tests/corpus/rfc4475")),
     ("stream", 65_536, Some("crates/sip/tests/corpus/rfc4475")),
     ("sdp", 65_536, Some("fuzz/seeds/sdp")),
     ("rtp", 8192, None),
+    ("srtp", 4096, None),
+    ("agent", 65_536, Some("fuzz/seeds/agent")),
     ("events", 600, None),
 ];
 

@@ -22,6 +22,8 @@ use crate::timeline::Timeline;
 
 /// Messages read at one wake-up before others get their turn.
 const BURST: usize = 64;
+/// Bytes of them: one that floods with large messages takes no more of the thread than one with small.
+const BURST_BYTES: usize = 32 * 1024;
 /// Longest name of a mark that is kept.
 const MAX_MARK: usize = 256;
 /// Most messages kept of an agent that speaks before the call is answered; the rest is lost.
@@ -100,11 +102,7 @@ struct Early {
 
 impl Early {
     fn keep(&mut self, message: Received) {
-        let length = match &message {
-            Received::Text(text) => text.len(),
-            Received::Binary(bytes) => bytes.len(),
-            Received::Other | Received::Nothing | Received::Closed | Received::Broken => 0,
-        };
+        let length = message.bytes();
         if self.messages.len() < MAX_EARLY && self.bytes + length <= MAX_EARLY_BYTES {
             self.bytes += length;
             self.messages.push_back(message);
@@ -134,9 +132,14 @@ impl<W: Wire> SocketAgent<W> {
     }
 
     fn read(&mut self, room: &mut RoomIo<'_>) {
+        let mut bytes = 0;
         for _ in 0..BURST {
+            if bytes > BURST_BYTES {
+                break;
+            }
             match self.link.receive() {
                 message @ (Received::Text(_) | Received::Binary(_)) if self.started => {
+                    bytes += message.bytes();
                     self.take(&message, room);
                 }
                 message @ (Received::Text(_) | Received::Binary(_)) => self.early.keep(message),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_routing::{Agent, Route, RouteTable};
+use trunkline_routing::{Agent, Pii, Route, RouteTable};
 use trunkline_sdp::control::{AgentNews, Transfer, TransferResult};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
@@ -36,7 +36,7 @@ pub struct AgentRequest {
     /// `inbound` or `outbound`.
     pub direction: &'static str,
     /// What it is told: `from_number`, `to_number`, `system__…`, metadata, attributes.
-    pub parameters: Vec<(String, String)>,
+    pub parameters: Pii<Vec<(String, String)>>,
     /// It was lost in mid-call: it is sought for so long, over and over.
     pub again: Option<Duration>,
 }
@@ -51,7 +51,7 @@ pub struct PlaceCall {
     /// What routing decided.
     pub route: Route,
     /// Told to the agent beside what every agent is told.
-    pub variables: Vec<(String, String)>,
+    pub variables: Pii<Vec<(String, String)>>,
     /// Fields of the INVITE, checked by routing.
     pub fields: Vec<(String, String)>,
     /// Keys that are pressed once the call is answered.
@@ -68,9 +68,9 @@ pub struct CallStart {
     /// Which way.
     pub direction: &'static str,
     /// Who calls, as records show it.
-    pub from: String,
+    pub from: Pii<String>,
     /// Who is called.
-    pub to: String,
+    pub to: Pii<String>,
     /// Trunk.
     pub trunk: String,
     /// Agent.

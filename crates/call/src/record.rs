@@ -3,6 +3,8 @@
 use serde::Serialize;
 use trunkline_sdp::control::TransferResult;
 
+use trunkline_routing::Pii;
+
 use crate::MediaStats;
 
 /// Who ended a call.
@@ -73,9 +75,9 @@ pub struct CallRecord {
     /// What became of it.
     pub status: Status,
     /// Caller; masked where the number hides it.
-    pub from: String,
+    pub from: Pii<String>,
     /// Called number.
-    pub to: String,
+    pub to: Pii<String>,
     /// Trunk.
     pub trunk: String,
     /// Agent.

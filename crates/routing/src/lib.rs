@@ -28,12 +28,12 @@ pub use node::{
     TlsSettings, UnknownPeers, key_changes, load_node,
 };
 pub use outbound::{OutboundCall, OutboundRefusal, decide_outbound, may_be_set, may_dial, may_follow};
-pub use private::{Pii, Secret, mask};
+pub use private::{AgentUrl, Pii, Secret, mask};
 pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
 pub use table::{
-    Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, Transport,
-    Trunk, TrunkAddress, TrunkAuth,
+    Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, RtpAddress,
+    Transport, Trunk, TrunkAddress, TrunkAuth,
 };
 pub use transfer::{DestinationPattern, ReferForm, TransferRefusal, TransferRoute, decide_transfer};
-pub use trunkline_sdp::MediaEncryption;
 pub use trunkline_sdp::media::DtmfMethod;
+pub use trunkline_sdp::{MediaEncryption, RtpFormat};

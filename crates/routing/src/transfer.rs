@@ -11,7 +11,7 @@ use crate::decide::{MAX_CALL_DURATION, RINGING_TIMEOUT};
 use crate::e164::digits;
 use crate::outbound::{shows, way_out};
 use crate::{
-    Called, Caller, Destination, E164, Number, NumberPattern, OutboundRefusal, Route, RouteTable, Trunk,
+    Called, Caller, Destination, E164, Number, NumberPattern, OutboundRefusal, Pii, Route, RouteTable, Trunk,
     hides, may_dial,
 };
 
@@ -231,7 +231,7 @@ fn bridge(
         agent: Arc::clone(&route.agent),
         caller: Caller::Number(number.number),
         called,
-        attributes: Vec::new(),
+        attributes: Pii::default(),
         hide_phone_number: hides(number, &trunk),
         ringing_timeout: n.ringing_timeout.or(t.ringing_timeout).unwrap_or(RINGING_TIMEOUT),
         max_call_duration: n.max_call_duration.or(t.max_call_duration).unwrap_or(MAX_CALL_DURATION),

@@ -8,7 +8,7 @@ use trunkline_call::{Spread,
     Advertised, CallHandle, CallPlan, CallRecord, Caller, CallerEvent, CallerOutput, Input, MediaStats,
     Output, PlaceCall, RoomEvent, Shard, ShardConfig,
 };
-use trunkline_routing::{OutboundCall, RouteTable, Source, UnknownPeers, decide_outbound, load};
+use trunkline_routing::{OutboundCall, Pii, RouteTable, Source, UnknownPeers, decide_outbound, load};
 use trunkline_sdp::Codec;
 use trunkline_signalling::dialog::InDialogPolicy;
 use trunkline_signalling::{KeyedHash, Mono, Now, Timers};
@@ -334,7 +334,7 @@ fn placed() -> PlaceCall {
         id: "call_1".to_owned(),
         sip_call_id: "placed".to_owned(),
         route: decide_outbound(&table(), &wanted).expect("it may go out"),
-        variables: Vec::new(),
+        variables: Pii::default(),
         fields: Vec::new(),
         dtmf_prefix: None,
     }

@@ -315,8 +315,8 @@ impl Edges {
         tracing::info!(
             call = %record.call_id,
             sip_call_id = %OneLine(&record.sip_call_id),
-            from = %Pii::new(OneLine(&record.from), self.log_numbers),
-            to = %Pii::new(&record.to, self.log_numbers),
+            from = %Pii::new(OneLine(record.from.reveal())).in_log(self.log_numbers),
+            to = %record.to.in_log(self.log_numbers),
             trunk = %record.trunk,
             agent = record.agent.as_deref().unwrap_or("-"),
             code = record.sip_code,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use trunkline_api::{CallView, PlaceError, PlaceRequest};
 use trunkline_call::{CallStart, PlaceCall, call_id};
 use trunkline_routing::{
-    OutboundCall, OutboundRefusal, Route, decide_outbound, hides, is_own_parameter, mask, may_be_set,
+    OutboundCall, OutboundRefusal, Pii, Route, decide_outbound, hides, is_own_parameter, mask, may_be_set,
 };
 use trunkline_sdp::media::are_keys;
 use trunkline_signalling::Tokens;
@@ -76,8 +76,8 @@ impl Placer {
             call_id: id.clone(),
             sip_call_id: sip_call_id.clone(),
             direction: "outbound",
-            from: shown(&route),
-            to: route.called.to_string(),
+            from: Pii::new(shown(&route)),
+            to: Pii::new(route.called.to_string()),
             trunk: route.trunk.name.clone(),
             agent: route.agent.name.clone(),
             started_at: now.utc.as_secs_f64(),
@@ -91,7 +91,7 @@ impl Placer {
             }
         }
         let dtmf_prefix = request.dtmf_prefix;
-        let place = PlaceCall { id, sip_call_id, route, variables, fields, dtmf_prefix };
+        let place = PlaceCall { id, sip_call_id, route, variables: Pii::new(variables), fields, dtmf_prefix };
         self.edges.dispatcher.place(place, permit);
         Ok(view)
     }

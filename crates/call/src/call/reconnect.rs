@@ -35,7 +35,7 @@ impl Call {
         out.push_back(Output::Play { call, member, sound: Sound::Music, repeat: true });
         let mut request = self.agent_request();
         request.again = Some(window);
-        request.parameters.push((PARAMETER.0.to_owned(), PARAMETER.1.to_owned()));
+        request.parameters.reveal_mut().push((PARAMETER.0.to_owned(), PARAMETER.1.to_owned()));
         out.push_back(Output::ConnectAgent(call, Box::new(request)));
         true
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use trunkline_routing::{Agent, Caller, Connect, Number, Route, RouteTable, Trunk, hides};
+use trunkline_routing::{Agent, Caller, Connect, Number, Pii, Route, RouteTable, Trunk, hides};
 use trunkline_sdp::control::AgentAsk;
 use trunkline_sdp::{Description, Member, negotiate};
 use trunkline_signalling::dialog::{Cx, Ended};
@@ -20,7 +20,7 @@ pub(crate) fn announcement_route(request: &Request, number: Arc<Number>, trunk: 
     Box::new(Route {
         agent: RouteTable::announcer(),
         caller,
-        attributes: Vec::new(),
+        attributes: Pii::default(),
         hide_phone_number: hides(&number, &trunk),
         called: number.number.into(),
         ringing_timeout: std::time::Duration::from_secs(30),
@@ -221,8 +221,8 @@ impl Call {
             ("system__caller_id".to_owned(), caller),
             ("system__called_number".to_owned(), called),
         ];
-        let variables = self.outgoing.as_ref().map_or(&[][..], |outgoing| &outgoing.variables);
-        let more = variables.iter().chain(&self.route.number.metadata).chain(&self.route.attributes);
+        let variables = self.outgoing.as_ref().map_or(&[][..], |outgoing| outgoing.variables.reveal());
+        let more = variables.iter().chain(&self.route.number.metadata).chain(self.route.attributes.reveal());
         for (name, value) in more {
             let tells = matches!(name.as_str(), "caller_name" | "identity" | "diversion");
             let hidden = self.route.hide_phone_number && tells;
@@ -235,7 +235,7 @@ impl Call {
             call_id: self.id.clone(),
             sip_call_id: self.first.sip_call_id().to_owned(),
             direction: self.direction(),
-            parameters,
+            parameters: Pii::new(parameters),
             again: None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use trunkline_routing::Pii;
 use trunkline_signalling::Now;
 use trunkline_signalling::dialog::{Cx, Ended};
 
@@ -137,8 +138,8 @@ impl Call {
             sip_call_id: self.first.sip_call_id().to_owned(),
             direction: self.direction(),
             status: self.answered.map_or_else(|| Status::of_code(self.sip_code), |_| Status::Completed),
-            from: caller_text(&self.route.caller, self.route.hide_phone_number),
-            to: self.route.called.to_string(),
+            from: Pii::new(caller_text(&self.route.caller, self.route.hide_phone_number)),
+            to: Pii::new(self.route.called.to_string()),
             trunk: trunk_name(&self.route.trunk),
             agent: (!announced).then(|| agent.name.clone()),
             started_at: self.started.utc.as_secs_f64(),

@@ -203,7 +203,7 @@ impl Shard {
             }
             Decision::Refuse { code, reason, trunk } => {
                 let trunk = trunk.map(|trunk| trunk.name.clone());
-                return Err(Refusal { code, reason, trunk });
+                return Err(Refusal { code, reason: reason.into_inner(), trunk });
             }
             Decision::Stranger => return Err(Refusal::of(403, "no trunk holds the source")),
         };

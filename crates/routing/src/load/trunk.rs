@@ -12,7 +12,7 @@ use crate::e164::MIN_DIGITS;
 use crate::outbound::may_be_set;
 use crate::problem::Report;
 use crate::{
-    Direction, DtmfMethod, E164, MediaEncryption, Privacy, ReferForm, Transport, Trunk, TrunkAddress, TrunkAuth,
+    Direction, DtmfMethod, E164, MediaEncryption, Privacy, ReferForm, Secret, Transport, Trunk, TrunkAddress, TrunkAuth,
 };
 
 /// For how long a trunk that registers asks where it does not say: 300 s.
@@ -79,7 +79,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
         refer: refer.unwrap_or_default(),
         accept_refer,
         replaces,
-        headers,
+        headers: Secret::new(headers),
         transport,
         media_encryption,
         sdes_over_plaintext,

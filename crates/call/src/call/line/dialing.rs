@@ -87,7 +87,7 @@ impl Line {
         let trunk = &route.trunk;
         let mut places = ordered(&route, cx);
         let place = places.pop()?;
-        let own = trunk.headers.iter().chain(&fields);
+        let own = trunk.headers.reveal().iter().chain(&fields);
         let fields_bytes: usize = own.clone().map(|(name, value)| name.len() + value.len() + 4).sum();
         let credentials = trunk.auth.as_ref().map_or(0, |_| CREDENTIALS_BYTES);
         let codecs = config.codecs.len() * CODEC_BYTES;

@@ -45,7 +45,7 @@ fn an_agent_that_is_lost_is_sought_while_music_plays() {
         assert_eq!(steps(&said), ["drop", "music", "connect"]);
         let request = request(&said);
         assert_eq!(request.again, Some(Duration::from_secs(10)));
-        let told = request.parameters.iter().filter(|(name, _)| name == "reconnected");
+        let told = request.parameters.reveal().iter().filter(|(name, _)| name == "reconnected");
         assert_eq!(told.map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["true"]);
         assert_eq!(steps(&bench.input(Input::AgentConnected(call, Ok(())))), ["hush"]);
     }
