@@ -1,5 +1,7 @@
 //! The snapshot: trunks, agents, numbers, and what each may be.
 
+mod agent;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,9 @@ use trunkline_sdp::MediaEncryption;
 use trunkline_sdp::media::DtmfMethod;
 use trunkline_sip::Hop;
 
-use crate::{AgentUrl, E164, NumberPattern, Place, Secret};
+pub use agent::{Agent, Builtin, Connect, Mode, Protocol, RtpAddress};
+
+use crate::{E164, NumberPattern, Place, Secret};
 
 /// Which way calls run over a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,76 +148,6 @@ pub struct Trunk {
     pub headers_to_attributes: Vec<(String, String)>,
     /// Limits of all its numbers.
     pub limits: CallLimits,
-}
-
-/// What an agent does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the variants are the configuration's words")]
-pub enum Mode {
-    Realtime,
-    Pipeline,
-    Text,
-}
-
-/// How an agent is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Connect {
-    /// One of ours: `builtin:echo`, `builtin:tone`, `builtin:silence`.
-    Builtin(Builtin),
-    /// WebSocket addresses, tried in order.
-    Urls(Vec<AgentUrl>),
-    /// The agent opens the socket itself.
-    DialIn,
-}
-
-/// What an agent's socket speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Protocol {
-    /// Twilio Media Streams: µ-law in JSON.
-    #[default]
-    Twilio,
-    /// Linear samples in binary messages, with JSON beside them, as jambonz and FreeSWITCH send them.
-    L16 {
-        /// Samples a second: 8000, 16000 or 24000.
-        rate: u32,
-    },
-}
-
-/// The built-in agents.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Builtin {
-    /// Sends back what it hears.
-    Echo,
-    /// 440 Hz.
-    Tone,
-    /// Hears and says nothing.
-    Silence,
-    /// Says that the number is not in service, and leaves.
-    NotInService,
-    /// Plays a WAV file and leaves.
-    Announce(String),
-}
-
-/// What answers a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Agent {
-    /// Name.
-    pub name: String,
-    /// What it does.
-    pub mode: Mode,
-    /// How it is reached.
-    pub connect: Connect,
-    /// What its socket speaks.
-    pub protocol: Protocol,
-    /// It is told of what happens in its call beyond what its protocol says.
-    pub events: bool,
-    /// For how long it is sought where its connection breaks in mid-call; not at all where zero.
-    pub reconnect: Duration,
-    /// How long one address may take.
-    pub connect_timeout: Duration,
-    /// Signs our handshake, and is what a dial-in agent shows.
-    pub secret: Option<Secret<String>>,
 }
 
 /// A number of ours.

@@ -6,7 +6,9 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Agent, Builtin, CallLimits, Connect, Number, Protocol, RouteTable, Trunk, TrunkAddress};
+use crate::{
+    Agent, Builtin, CallLimits, Connect, Number, Protocol, RouteTable, RtpFormat, Trunk, TrunkAddress,
+};
 
 /// The keys of an entry and their values as text.
 type Keys = Vec<(&'static str, String)>;
@@ -187,6 +189,7 @@ fn address(address: &TrunkAddress) -> String {
 fn connect(connect: &Connect) -> String {
     match connect {
         Connect::DialIn => "dial-in".to_owned(),
+        Connect::Rtp(address) => format!("rtp://{address}"),
         Connect::Builtin(Builtin::Announce(file)) => format!("builtin:announce?file={file}"),
         Connect::Builtin(builtin) => format!("builtin:{}", word(builtin)),
         Connect::Urls(urls) => list(urls),
@@ -197,6 +200,9 @@ fn protocol(protocol: Protocol) -> String {
     match protocol {
         Protocol::Twilio => "twilio".to_owned(),
         Protocol::L16 { rate } => format!("l16 at {rate}"),
+        Protocol::Rtp(RtpFormat::Pcmu) => "rtp with PCMU".to_owned(),
+        Protocol::Rtp(RtpFormat::Pcma) => "rtp with PCMA".to_owned(),
+        Protocol::Rtp(RtpFormat::L16 { rate }) => format!("rtp with L16 at {rate}"),
     }
 }
 
