@@ -8,8 +8,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use trunkline_routing::UnknownPeers;
 use trunkline_sdp::{Codec, KeySeed};
-use trunkline_signalling::{KeyedHash, Timers, Tokens};
 use trunkline_signalling::dialog::{InDialogPolicy, LocalAddress};
+use trunkline_signalling::{KeyedHash, Timers, Tokens};
 use trunkline_sip::{Flow, Transport};
 
 use crate::Challenger;

@@ -53,7 +53,9 @@ impl DestinationPattern {
             return NumberPattern::parse(text.strip_prefix("tel:").unwrap_or(text)).map(Self::Number);
         };
         let (user, host) = address.split_once('@')?;
-        let legal = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || "<>@;?".contains(c));
+        let legal = |part: &str| {
+            !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || "<>@;?".contains(c))
+        };
         (legal(user) && legal(host)).then(|| Self::Sip { user: user.to_owned(), host: host.to_lowercase() })
     }
 
@@ -217,9 +219,8 @@ fn bridge(
         }
         Target::Sip(uri) => {
             let host = uri.host().map(format_host).unwrap_or_default();
-            let fits = |trunk: &&Arc<Trunk>| {
-                trunk.places_calls() && trunk.has_host(&host) && shows(trunk, number)
-            };
+            let fits =
+                |trunk: &&Arc<Trunk>| trunk.places_calls() && trunk.has_host(&host) && shows(trunk, number);
             let trunk = table.trunks.iter().find(fits);
             let trunk = trunk.ok_or_else(|| TransferRefusal::NoTrunk(uri.to_string()))?;
             sip_guard(trunk, uri)?;

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkline_call::{Spread, Advertised, CallHandle, Input, MediaStats, Output, RoomEvent, Shard, ShardConfig};
+use trunkline_call::{
+    Advertised, CallHandle, Input, MediaStats, Output, RoomEvent, Shard, ShardConfig, Spread,
+};
 use trunkline_routing::UnknownPeers;
 use trunkline_sdp::{Codec, Member};
 use trunkline_signalling::dialog::InDialogPolicy;
@@ -265,7 +267,7 @@ impl Machine {
                 | Output::Hush(..)
                 | Output::Digit(..)
                 | Output::Tell(..)
-            | Output::TransferEnded(..)
+                | Output::TransferEnded(..)
                 | Output::Answered(..)
                 | Output::Refused { .. } => {}
             }

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use trunkline_call::{Spread, 
+use trunkline_call::{
     Advertised, CallHandle, CallPlan, CallRecord, Caller, CallerEvent, CallerOutput, Input, MediaStats,
-    Output, PlaceCall, RoomEvent, Shard, ShardConfig,
+    Output, PlaceCall, RoomEvent, Shard, ShardConfig, Spread,
 };
 use trunkline_routing::{OutboundCall, Pii, RouteTable, Source, UnknownPeers, decide_outbound, load};
 use trunkline_sdp::Codec;

@@ -92,7 +92,8 @@ impl Call {
 /// key alone.
 pub(super) fn info_digit(info: &Request) -> Option<char> {
     let relayed = info.body_of("application/dtmf-relay");
-    let body = relayed.as_ref().map_or_else(|| info.body_of("application/dtmf"), |body| Some(body.clone()))?;
+    let body =
+        relayed.as_ref().map_or_else(|| info.body_of("application/dtmf"), |body| Some(body.clone()))?;
     let text = std::str::from_utf8(&body).ok()?;
     let signal = |line: &str| {
         let (name, value) = line.split_once('=')?;

@@ -378,7 +378,9 @@ impl Call {
     /// A transfer that the end of the call overtakes.
     pub(super) fn transfer_is_overtaken(&mut self, reason: &str, out: &mut VecDeque<Output>) {
         let transfer = self.transfer.take();
-        if transfer.is_some_and(|transfer| !matches!(transfer.stage, Stage::Moved)) && self.transferred_to.is_none() {
+        if transfer.is_some_and(|transfer| !matches!(transfer.stage, Stage::Moved))
+            && self.transferred_to.is_none()
+        {
             self.tell_result(failure(None, reason), out);
         }
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    Agent, Builtin, CallLimits, Connect, Number, Protocol, ReferForm, RouteTable, RtpFormat, Trunk, TrunkAddress,
+    Agent, Builtin, CallLimits, Connect, Number, Protocol, ReferForm, RouteTable, RtpFormat, Trunk,
+    TrunkAddress,
 };
 
 /// The keys of an entry and their values as text.

@@ -34,7 +34,18 @@ pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTab
         report.error(&span, format!("{text:?} is no E.164 number; write a plus sign, the country code and the number, like \"+14155550100\""));
         return None;
     };
-    Some(Number { number, name, trunk, inbound, outbound, sms, active, limits, allowed_destinations, metadata })
+    Some(Number {
+        number,
+        name,
+        trunk,
+        inbound,
+        outbound,
+        sms,
+        active,
+        limits,
+        allowed_destinations,
+        metadata,
+    })
 }
 
 fn bound_trunk(

@@ -12,7 +12,8 @@ use crate::e164::MIN_DIGITS;
 use crate::outbound::may_be_set;
 use crate::problem::Report;
 use crate::{
-    Direction, DtmfMethod, E164, MediaEncryption, Privacy, ReferForm, Secret, Transport, Trunk, TrunkAddress, TrunkAuth,
+    Direction, DtmfMethod, E164, MediaEncryption, Privacy, ReferForm, Secret, Transport, Trunk, TrunkAddress,
+    TrunkAuth,
 };
 
 /// For how long a trunk that registers asks where it does not say: 300 s.

@@ -31,7 +31,8 @@ outbound = "echo"
 "#;
 
 fn table() -> RouteTable {
-    let (table, problems) = load(&[Source { name: "t".to_owned(), text: TABLE.to_owned() }], None).expect("loads");
+    let (table, problems) =
+        load(&[Source { name: "t".to_owned(), text: TABLE.to_owned() }], None).expect("loads");
     assert!(problems.is_empty(), "{problems:?}");
     table
 }

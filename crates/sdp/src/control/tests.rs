@@ -61,7 +61,20 @@ fn every_event_of_an_agent_on_the_page_can_be_read() {
         names.push(act.or(ask).unwrap_or_else(|why| panic!("{line}: {why}")));
     }
     names.dedup();
-    assert_eq!(names, ["dtmf", "hangup", "transfer", "transfer_complete", "transfer_cancel", "mute", "record", "play", "transcript"]);
+    assert_eq!(
+        names,
+        [
+            "dtmf",
+            "hangup",
+            "transfer",
+            "transfer_complete",
+            "transfer_cancel",
+            "mute",
+            "record",
+            "play",
+            "transcript"
+        ]
+    );
 }
 
 #[test]

@@ -87,9 +87,12 @@ mod tests {
         for choice in 0..8 {
             let (info, message, refer) = (choice & 1 != 0, choice & 2 != 0, choice & 4 != 0);
             let methods = InDialogPolicy { info, message, refer }.methods();
-            for (method, wanted) in
-                [(Method::Info, info), (Method::Message, message), (Method::Refer, refer), (Method::Notify, true)]
-            {
+            for (method, wanted) in [
+                (Method::Info, info),
+                (Method::Message, message),
+                (Method::Refer, refer),
+                (Method::Notify, true),
+            ] {
                 assert_eq!(methods.contains(&method), wanted, "{choice} {method}");
             }
         }

@@ -95,7 +95,11 @@ fn shard_config(
         challenger: challenger.clone(),
         codecs: node.media.codecs.clone(),
         unknown_peers: node.sip.unknown_peers,
-        in_dialog: InDialogPolicy { info: node.sip.accept_info, message: node.sip.accept_message, refer: false },
+        in_dialog: InDialogPolicy {
+            info: node.sip.accept_info,
+            message: node.sip.accept_message,
+            refer: false,
+        },
         edge_timeout: EDGE_TIMEOUT,
     }
 }

@@ -1,6 +1,8 @@
 //! Ladders of transfers: by REFER, by a second leg of ours, with the agent's introduction.
 
-use trunkline_sdp::control::{AgentAsk, AgentNews, Completion, Fallback, Transfer, TransferMode, TransferResult};
+use trunkline_sdp::control::{
+    AgentAsk, AgentNews, Completion, Fallback, Transfer, TransferMode, TransferResult,
+};
 use trunkline_sdp::media::{RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Members};
 use trunkline_sip::{HeaderName, Request};
@@ -163,7 +165,9 @@ fn a_cold_transfer_is_followed_to_its_end() {
     assert!(results(&said).is_empty());
     let said = notify(&mut bench, 3, &tag, "terminated;reason=noresource", "SIP/2.0 200 OK\r\n");
     assert!(results(&said)[0].ok && methods(&said).is_empty(), "the peer may hang up first");
-    assert!(matches!(&news(&said)[..], [AgentNews::TransferResult { transfer_result }] if transfer_result.ok));
+    assert!(
+        matches!(&news(&said)[..], [AgentNews::TransferResult { transfer_result }] if transfer_result.ok)
+    );
     let mut said = bench.pass(Duration::from_secs(2));
     assert_eq!(methods(&said), ["BYE"]);
     let bye = said.requests.remove(0);
@@ -245,7 +249,9 @@ fn a_definite_failure_has_us_call_ourselves_and_nothing_else_does() {
 #[test]
 fn nothing_is_sent_to_where_the_number_may_not_go() {
     let (mut bench, call, _) = talking();
-    for target in ["+14165550199", "+19005550199", "911", "sip:anna@elsewhere.example", "sip:a@192.0.2.20>\r\nX: 1"] {
+    for target in
+        ["+14165550199", "+19005550199", "911", "sip:anna@elsewhere.example", "sip:a@192.0.2.20>\r\nX: 1"]
+    {
         for mode in [TransferMode::Cold, TransferMode::Bridge, TransferMode::Warm] {
             let said = ask(&mut bench, call, Transfer { to: target.to_owned(), ..to(mode) });
             assert!(methods(&said).is_empty() && sounds(&said).is_empty(), "{target}");
@@ -261,7 +267,10 @@ fn nothing_is_sent_to_where_the_number_may_not_go() {
 fn a_bridge_joins_the_two_and_the_agent_leaves() {
     let (mut bench, call, tag) = talking();
     let said = bench.input(Input::Transfer(call, Box::new(to(TransferMode::Bridge))));
-    assert_eq!((sounds(&said), hearing(&said)), (vec![(Member::FIRST, Sound::Ringback)], Some(Hearing::default())));
+    assert_eq!(
+        (sounds(&said), hearing(&said)),
+        (vec![(Member::FIRST, Sound::Ringback)], Some(Hearing::default()))
+    );
     let invite = called(&mut bench, call, &said);
     assert!(field(&invite, &HeaderName::From).starts_with("<sip:+14155550100@"), "a number of ours calls");
     bench.receive(&response(&invite, 180, "t", "").to_bytes());
@@ -363,7 +372,9 @@ fn who_takes_the_call_presses_a_key_or_knows_the_passcode() {
         let said = bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
         let prompt = if passcode.is_some() { Sound::EnterPasscode } else { Sound::PressAnyKey };
         assert_eq!(sounds(&said), [(second(), prompt)]);
-        assert!(said.outputs.iter().any(|o| matches!(o, Output::Listen(_, member, true) if *member == second())));
+        assert!(
+            said.outputs.iter().any(|o| matches!(o, Output::Listen(_, member, true) if *member == second()))
+        );
         assert!(!drops_agent(&said) && results(&said).is_empty());
         (bench, call)
     };
