@@ -19,6 +19,7 @@
 mod dial;
 mod line;
 mod media;
+mod outcome;
 mod proof;
 mod reconnect;
 mod second;

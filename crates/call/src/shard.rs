@@ -350,17 +350,6 @@ impl Shard {
         true
     }
 
-    /// Client transactions that the call has opened find their way back to it.
-    fn adopt_clients(&mut self, held: &mut Held) {
-        let handle = held.call.handle();
-        for (member, tx) in held.call.client_transactions() {
-            if self.clients.insert(tx, (handle, member)).is_none() {
-                held.clients.retain(|old| self.clients.contains_key(old));
-                held.clients.push(tx);
-            }
-        }
-    }
-
     fn schedule(&mut self, held: &mut Held) {
         let (handle, at) = (held.call.handle(), held.call.poll_timeout());
         if at == held.scheduled {
@@ -374,26 +363,6 @@ impl Shard {
     fn unschedule(&mut self, held: &Held) {
         if let Some(before) = held.scheduled {
             self.deadlines.remove(&(before, held.call.handle()));
-        }
-    }
-
-    fn forget(&mut self, held: &mut Held, now: Now) {
-        self.unschedule(held);
-        let until = now.mono + self.config.timers.transaction_timeout();
-        for (member, dialog, late) in held.call.remains() {
-            if let Some((_, key)) = held.dialogs.iter().find(|(of, _)| *of == member) {
-                self.departed.keep(*key, (dialog, late), until);
-            }
-        }
-        self.let_go(held, now);
-        for (_, key) in &held.dialogs {
-            self.dialogs.remove(key);
-        }
-        if let Some(invite) = &held.invite {
-            self.servers.remove(invite);
-        }
-        for tx in &held.clients {
-            self.clients.remove(tx);
         }
     }
 

@@ -30,8 +30,9 @@ use trunkline_sdp::media::Sound;
 use trunkline_sdp::{Hearing, Member, Members};
 use trunkline_signalling::Mono;
 use trunkline_signalling::dialog::{Cx, Referral, Referred};
-use trunkline_sip::{Uri, format_host, reason_phrase};
+use trunkline_sip::{Uri, format_host};
 
+use super::outcome::{failure, refused};
 use super::proof::Proof;
 use super::{Call, Phase};
 use crate::{EndedBy, Output};
@@ -45,7 +46,7 @@ const PEER_HANGS_UP: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Transferring {
     pub(super) ask: Transfer,
-    route: TransferRoute,
+    pub(super) route: TransferRoute,
     pub(super) stage: Stage,
     pub(super) deadline: Option<Mono>,
 }
@@ -272,13 +273,6 @@ impl Call {
         self.act(cx, out);
     }
 
-    /// The transfer has succeeded.
-    fn through(&mut self, out: &mut VecDeque<Output>) {
-        self.transferred_to = self.transfer.as_ref().map(|transfer| transfer.route.to.clone());
-        let reason = "the caller was put through".to_owned();
-        self.tell_result(TransferResult { ok: true, code: Some(200), reason }, out);
-    }
-
     /// The transfer has failed: the caller is back with the agent. Where that has gone, the call ends.
     pub(super) fn back(
         &mut self,
@@ -367,36 +361,4 @@ impl Call {
         }
         self.fail(cx, out, 480, EndedBy::Callee, "who the caller was transferred to hung up");
     }
-
-    /// Tells whoever asked how a transfer came out.
-    fn tell_result(&mut self, result: TransferResult, out: &mut VecDeque<Output>) {
-        self.transfer_result = Some(result.clone());
-        out.push_back(Output::TransferEnded(self.handle, Box::new(result.clone())));
-        self.tell(AgentNews::TransferResult { transfer_result: result }, out);
-    }
-
-    /// A transfer that the end of the call overtakes.
-    pub(super) fn transfer_is_overtaken(&mut self, reason: &str, out: &mut VecDeque<Output>) {
-        let transfer = self.transfer.take();
-        if transfer.is_some_and(|transfer| !matches!(transfer.stage, Stage::Moved))
-            && self.transferred_to.is_none()
-        {
-            self.tell_result(failure(None, reason), out);
-        }
-    }
-
-    /// Tells the agent something, while it is there.
-    pub(super) fn tell(&self, news: AgentNews, out: &mut VecDeque<Output>) {
-        if self.agent_here {
-            out.push_back(Output::Tell(self.handle, Box::new(news)));
-        }
-    }
-}
-
-fn failure(code: Option<u16>, reason: &str) -> TransferResult {
-    TransferResult { ok: false, code, reason: reason.to_owned() }
-}
-
-fn refused(code: u16) -> String {
-    format!("refused: {code} {}", reason_phrase(code))
 }

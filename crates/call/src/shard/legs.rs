@@ -32,6 +32,38 @@ impl Shard {
         }
     }
 
+    /// Client transactions that the call has opened find their way back to it.
+    pub(super) fn adopt_clients(&mut self, held: &mut Held) {
+        let handle = held.call.handle();
+        for (member, tx) in held.call.client_transactions() {
+            if self.clients.insert(tx, (handle, member)).is_none() {
+                held.clients.retain(|old| self.clients.contains_key(old));
+                held.clients.push(tx);
+            }
+        }
+    }
+
+    /// A call is over.
+    pub(super) fn forget(&mut self, held: &mut Held, now: Now) {
+        self.unschedule(held);
+        let until = now.mono + self.config.timers.transaction_timeout();
+        for (member, dialog, late) in held.call.remains() {
+            if let Some((_, key)) = held.dialogs.iter().find(|(of, _)| *of == member) {
+                self.departed.keep(*key, (dialog, late), until);
+            }
+        }
+        self.let_go(held, now);
+        for (_, key) in &held.dialogs {
+            self.dialogs.remove(key);
+        }
+        if let Some(invite) = &held.invite {
+            self.servers.remove(invite);
+        }
+        for tx in &held.clients {
+            self.clients.remove(tx);
+        }
+    }
+
     /// Somebody wants a caller put through.
     pub(super) fn transfer(&mut self, call: CallHandle, ask: Transfer, now: Now) {
         let table = std::sync::Arc::clone(&self.table);

@@ -42,10 +42,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let privacy = reader.choice("privacy", &[("none", Privacy::None), ("id", Privacy::Id)]);
     let calls_per_second = small(&mut reader, "calls_per_second");
     let max_calls = small(&mut reader, "max_calls");
-    let refer = reader.choice(
-        "refer",
-        &[("e164@trunk", ReferForm::AtTrunk), ("tel", ReferForm::Tel), ("as-given", ReferForm::AsGiven)],
-    );
+    let refer = refer(&mut reader);
     let accept_refer = reader.boolean("accept_refer").unwrap_or(false);
     let replaces = reader.boolean("replaces").unwrap_or(false);
     let headers = headers(&mut reader);
@@ -77,7 +74,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
         privacy: privacy.unwrap_or(Privacy::None),
         calls_per_second,
         max_calls,
-        refer: refer.unwrap_or_default(),
+        refer,
         accept_refer,
         replaces,
         headers: Secret::new(headers),
@@ -122,6 +119,14 @@ fn encryption(reader: &mut Reader<'_, '_, '_>) -> MediaEncryption {
             ("allow", MediaEncryption::Allow),
             ("require", MediaEncryption::Require),
         ],
+    );
+    given.unwrap_or_default()
+}
+
+fn refer(reader: &mut Reader<'_, '_, '_>) -> ReferForm {
+    let given = reader.choice(
+        "refer",
+        &[("e164@trunk", ReferForm::AtTrunk), ("tel", ReferForm::Tel), ("as-given", ReferForm::AsGiven)],
     );
     given.unwrap_or_default()
 }
