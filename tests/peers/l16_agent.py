@@ -5,7 +5,7 @@
   --json F                 what it saw, written at the end of the call and, as far as it goes, at each event
 Keys that the caller presses have it: 1 play a whole sound of 700 Hz, half a second (`playAudio`, id s1), with a
 mark behind it; 2 say a long tone with a mark behind it and stop it (`killAudio`); 3 press 5# towards the caller;
-4 die without a word; 9 `disconnect`.
+4 lose the connection; 5 die; 9 `disconnect`.
 """
 import argparse, asyncio, base64, json, os
 import numpy as np
@@ -51,6 +51,8 @@ async def press(socket, seen, key):
         await socket.send(json.dumps({'event': 'dtmf', 'dtmf': '5#'}))
     elif key == '4':
         socket.transport.abort()
+    elif key == '5':
+        os._exit(1)
     elif key == '9':
         await socket.send(json.dumps({'type': 'disconnect'}))
 

@@ -43,6 +43,14 @@ pub fn sound(wav: &Path, from: f64, until: f64) -> f64 {
     (loud * GRAIN) as f64 / RATE
 }
 
+/// The loudest frequency of a part of a recording, from `from` to `until` in seconds.
+#[must_use]
+pub fn hertz(wav: &Path, from: f64, until: f64) -> f64 {
+    let samples = samples(wav);
+    let place = |seconds: f64| ((seconds * RATE) as usize).min(samples.len());
+    peak_frequency(&samples[place(from)..place(until)]).unwrap_or(0.0)
+}
+
 fn samples(wav: &Path) -> Vec<i16> {
     let bytes = std::fs::read(wav).expect("what was heard");
     bytes[44..].chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect()

@@ -224,6 +224,7 @@ impl LinearAgent {
             .arg(&file)
             .args(arguments)
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("Python's websockets are installed by `cargo xtask test`");
         Self { _process: Process(child), port, file }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use trunkline_tests::Daemon;
 use trunkline_tests::daemon::{free_port, poll};
-use trunkline_tests::heard::stretches;
+use trunkline_tests::heard::{hertz, sound, stretches};
 use trunkline_tests::peers::{LinearAgent, Sipp, call_with_media};
 
 const RATES: [u32; 3] = [8000, 16_000, 24_000];
@@ -133,4 +133,42 @@ fn an_agent_of_linear_audio_dials_in() {
     let seen = agent.over();
     assert_eq!(seen["subprotocol"], "audio.jambonz.org", "{seen}");
     assert_eq!(daemon.wait_for("call ended")["to"], "+14155550100");
+}
+
+#[test]
+fn an_agent_that_lost_its_connection_comes_again_while_music_plays() {
+    let agent = LinearAgent::listen(&["--rate", "16000", "--mode", "echo"]);
+    let connect = format!("\"ws://127.0.0.1:{}/\"\nreconnect_seconds = 10", agent.port);
+    let mut daemon = Daemon::start(&tables(&connect, 16_000));
+    let wav = daemon.folder.join("heard.wav");
+    let tool = format!("--hz 500 --secs 6 --dtmf 4@2 --wav {} --min-pkts 200", wav.display());
+    let heard = call_with_media(daemon.sip, "+14155550100", &tool, 6300, &[]);
+    assert_eq!(heard["ok"], true, "{heard}");
+    assert_eq!(daemon.record()["ended_by"], "caller");
+    let calls = agent.calls();
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    let (first, again) = (&calls[0]["texts"][0], &calls[1]["texts"][0]);
+    assert!(first["callSid"].is_string() && first["callSid"] == again["callSid"], "{again}");
+    assert_eq!((&first["reconnected"], &again["reconnected"]), (&Value::Null, &json!("true")));
+    assert_eq!(again["to"], "+14155550100");
+    // Its echo before and after; between them the music, and no silence that a caller would take for the end.
+    for (from, until) in [(0.8, 1.8), (4.5, 5.5)] {
+        let heard = hertz(&wav, from, until);
+        assert!((heard - 500.0).abs() < 8.0, "{from} to {until} s: {heard} Hz");
+    }
+    assert!(sound(&wav, 2.0, 5.5) > 2.5, "{:?}", stretches(&wav));
+}
+
+#[test]
+fn an_agent_that_does_not_come_again_ends_the_call() {
+    let agent = LinearAgent::listen(&["--mode", "echo"]);
+    let connect = format!("\"ws://127.0.0.1:{}/\"\nreconnect_seconds = 1", agent.port);
+    let mut daemon = Daemon::start(&tables(&connect, 8000));
+    let media = free_port().to_string();
+    let call = ["-key", "mport", &media, "-key", "tool", "--hz 500 --secs 4 --dtmf 5@1", "-d", "8000"];
+    let _ = Sipp::new("uac_rtptool", daemon.sip, "+14155550100").with(&call).code();
+    let record = daemon.record();
+    assert_eq!(record["ended_by"], "agent", "{record}");
+    let reason = record["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("did not come again") && reason.contains("cannot be reached"), "{record}");
 }

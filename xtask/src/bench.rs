@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo xtask bench load [--rounds 3] [--seconds 20] [--kit ../shared/perf]
-//! cargo xtask bench soak [--calls 100000]
+//! cargo xtask bench soak [--calls 100000 | --minutes 60]
 //! ```
 //! The server under test has CPU 1, the generator CPU 0. Ours and the peer take turns within each
 //! round, and what is printed are medians and their ratio: absolute figures of a noisy machine say
@@ -11,6 +11,7 @@
 mod daemon;
 mod kit;
 mod load;
+mod outgoing;
 mod soak;
 
 use anyhow::{Context, bail};
@@ -34,13 +35,16 @@ struct Options {
     seconds: u32,
     /// Calls of a soak.
     calls: u32,
+    /// Minutes with 200 calls at a time, in place of many short ones.
+    minutes: Option<u32>,
     /// The measuring kit.
     kit: String,
 }
 
 impl Options {
     fn read(arguments: &[String]) -> anyhow::Result<Self> {
-        let mut options = Self { rounds: 3, seconds: 20, calls: 100_000, kit: "../shared/perf".to_owned() };
+        let kit = "../shared/perf".to_owned();
+        let mut options = Self { rounds: 3, seconds: 20, calls: 100_000, minutes: None, kit };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             let value = words.next().with_context(|| format!("{word} needs a value"))?;
@@ -48,8 +52,9 @@ impl Options {
                 "--rounds" => options.rounds = value.parse()?,
                 "--seconds" => options.seconds = value.parse()?,
                 "--calls" => options.calls = value.parse()?,
+                "--minutes" => options.minutes = Some(value.parse()?),
                 "--kit" => options.kit.clone_from(value),
-                _ => bail!("{word} is none of --rounds, --seconds, --calls, --kit"),
+                _ => bail!("{word} is none of --rounds, --seconds, --calls, --minutes, --kit"),
             }
         }
         Ok(options)

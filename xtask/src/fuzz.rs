@@ -11,11 +11,13 @@ use anyhow::Context;
 use crate::{cargo, root, run_with};
 
 /// The targets, the longest input of each, and where their seeds are.
-const TARGETS: [(&str, u32, Option<&str>); 5] = [
+const TARGETS: [(&str, u32, Option<&str>); 7] = [
     ("message", 65_536, Some("crates/sip/tests/corpus/rfc4475")),
     ("stream", 65_536, Some("crates/sip/tests/corpus/rfc4475")),
     ("sdp", 65_536, Some("fuzz/seeds/sdp")),
     ("rtp", 8192, None),
+    ("srtp", 4096, None),
+    ("agent", 65_536, Some("fuzz/seeds/agent")),
     ("events", 600, None),
 ];
 
@@ -23,6 +25,23 @@ const TARGETS: [(&str, u32, Option<&str>); 5] = [
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Copt-level=2";
+
+/// Clippy on the targets, a workspace of their own.
+pub(crate) fn lint() -> anyhow::Result<()> {
+    run_with(
+        cargo()
+            .args([
+                "clippy",
+                "--all-targets",
+                "--locked",
+                "--manifest-path",
+                "fuzz/Cargo.toml",
+                "--target-dir",
+            ])
+            .arg(root().join("target/fuzz"))
+            .args(["--", "-D", "warnings"]),
+    )
+}
 
 /// Builds and runs every target.
 pub(crate) fn run(seconds: u32) -> anyhow::Result<()> {

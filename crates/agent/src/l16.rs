@@ -18,7 +18,7 @@ use crate::link::Link;
 use crate::resample::{Downsampler, Upsampler};
 use crate::said::FromAgent;
 use crate::socket::{Mark, SocketAgent, Wire};
-pub use messages::Metadata;
+pub use messages::{Metadata, read};
 
 /// The subprotocols that servers of this kind know; any of them will do.
 pub const SUBPROTOCOLS: [&str; 2] = ["audio.jambonz.org", "audio.drachtio.org"];

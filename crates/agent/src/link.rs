@@ -46,6 +46,17 @@ pub enum Received {
     Broken,
 }
 
+impl Received {
+    /// Bytes of a message; none of anything else.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Other | Self::Nothing | Self::Closed | Self::Broken => 0,
+        }
+    }
+}
+
 impl Link {
     pub(crate) fn plain(stream: std::net::TcpStream, unread: Vec<u8>, role: Role) -> Self {
         Self::new(Stream::Plain(TcpStream::from_std(stream)), unread, role)

@@ -22,6 +22,8 @@ use crate::timeline::Timeline;
 
 /// Messages read at one wake-up before others get their turn.
 const BURST: usize = 64;
+/// Bytes of them: one that floods with large messages takes no more of the thread than one with small.
+const BURST_BYTES: usize = 32 * 1024;
 /// Longest name of a mark that is kept.
 const MAX_MARK: usize = 256;
 /// Most messages kept of an agent that speaks before the call is answered; the rest is lost.
@@ -53,6 +55,15 @@ pub trait Wire: Send {
     fn read_binary(&mut self, bytes: &[u8], audio: &mut Vec<u8>) -> bool;
 }
 
+/// How an agent wants to be treated, whatever its protocol.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// It is told what happens in its call beside what its protocol has words for.
+    pub events: bool,
+    /// It is sought where its connection breaks: what it had said is not played then.
+    pub comes_again: bool,
+}
+
 /// What waits for its place in the queue to be reached.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -73,8 +84,7 @@ pub struct SocketAgent<W> {
     /// Marks up to this one were cleared.
     cleared: u64,
     timeline: Timeline,
-    /// It wants to hear what happens in its call beside what its protocol tells.
-    events: bool,
+    manner: Manner,
     decoded: Vec<u8>,
     started: bool,
     gone: bool,
@@ -92,11 +102,7 @@ struct Early {
 
 impl Early {
     fn keep(&mut self, message: Received) {
-        let length = match &message {
-            Received::Text(text) => text.len(),
-            Received::Binary(bytes) => bytes.len(),
-            Received::Other | Received::Nothing | Received::Closed | Received::Broken => 0,
-        };
+        let length = message.bytes();
         if self.messages.len() < MAX_EARLY && self.bytes + length <= MAX_EARLY_BYTES {
             self.bytes += length;
             self.messages.push_back(message);
@@ -105,9 +111,9 @@ impl Early {
 }
 
 impl<W: Wire> SocketAgent<W> {
-    /// An agent on an open link; `events` where it wants to be told of what its protocol has no words for.
+    /// An agent on an open link.
     #[must_use]
-    pub fn new(link: Link, call: CallNames, wire: W, events: bool) -> Self {
+    pub fn new(link: Link, call: CallNames, wire: W, manner: Manner) -> Self {
         Self {
             link,
             call,
@@ -116,7 +122,7 @@ impl<W: Wire> SocketAgent<W> {
             next_mark: 0,
             cleared: 0,
             timeline: Timeline::default(),
-            events,
+            manner,
             decoded: Vec::new(),
             started: false,
             gone: false,
@@ -126,9 +132,14 @@ impl<W: Wire> SocketAgent<W> {
     }
 
     fn read(&mut self, room: &mut RoomIo<'_>) {
+        let mut bytes = 0;
         for _ in 0..BURST {
+            if bytes > BURST_BYTES {
+                break;
+            }
             match self.link.receive() {
                 message @ (Received::Text(_) | Received::Binary(_)) if self.started => {
+                    bytes += message.bytes();
                     self.take(&message, room);
                 }
                 message @ (Received::Text(_) | Received::Binary(_)) => self.early.keep(message),
@@ -138,10 +149,7 @@ impl<W: Wire> SocketAgent<W> {
                     self.gone = true;
                     return room.leave_when_played();
                 }
-                Received::Broken => {
-                    self.gone = true;
-                    return room.lost();
-                }
+                Received::Broken => return self.sent(false, room),
             }
         }
         room.read_again();
@@ -218,6 +226,9 @@ impl<W: Wire> SocketAgent<W> {
     fn sent(&mut self, sent: bool, room: &mut RoomIo<'_>) {
         if !sent {
             self.gone = true;
+            if self.manner.comes_again {
+                room.clear();
+            }
             room.lost();
         }
     }
@@ -262,7 +273,7 @@ impl<W: Wire> Participant for SocketAgent<W> {
     }
 
     fn tell(&mut self, news: &AgentNews, room: &mut RoomIo<'_>) {
-        if self.gone || !self.started || !self.events {
+        if self.gone || !self.started || !self.manner.events {
             return;
         }
         match serde_json::to_string(news) {

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_routing::{Agent, Route, RouteTable};
-use trunkline_sdp::control::AgentNews;
+use trunkline_routing::{Agent, Pii, Route, RouteTable};
+use trunkline_sdp::control::{AgentNews, Transfer, TransferResult};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
 use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
@@ -36,7 +36,9 @@ pub struct AgentRequest {
     /// `inbound` or `outbound`.
     pub direction: &'static str,
     /// What it is told: `from_number`, `to_number`, `system__…`, metadata, attributes.
-    pub parameters: Vec<(String, String)>,
+    pub parameters: Pii<Vec<(String, String)>>,
+    /// It was lost in mid-call: it is sought for so long, over and over.
+    pub again: Option<Duration>,
 }
 
 /// A call to be placed.
@@ -49,7 +51,7 @@ pub struct PlaceCall {
     /// What routing decided.
     pub route: Route,
     /// Told to the agent beside what every agent is told.
-    pub variables: Vec<(String, String)>,
+    pub variables: Pii<Vec<(String, String)>>,
     /// Fields of the INVITE, checked by routing.
     pub fields: Vec<(String, String)>,
     /// Keys that are pressed once the call is answered.
@@ -66,9 +68,9 @@ pub struct CallStart {
     /// Which way.
     pub direction: &'static str,
     /// Who calls, as records show it.
-    pub from: String,
+    pub from: Pii<String>,
     /// Who is called.
-    pub to: String,
+    pub to: Pii<String>,
     /// Trunk.
     pub trunk: String,
     /// Agent.
@@ -102,6 +104,12 @@ pub enum Input {
     RoomClosed(CallHandle, MediaStats),
     /// End the call, for this reason; from the API or the agent's own REST call.
     HangUp(CallHandle),
+    /// Put the caller through.
+    Transfer(CallHandle, Box<Transfer>),
+    /// End the consultation of a warm transfer: join the caller; whether the agent stays.
+    CompleteTransfer(CallHandle, bool),
+    /// Give a transfer up.
+    CancelTransfer(CallHandle),
     /// Press these keys towards the caller or the callee.
     Press(CallHandle, String),
     /// Look after a trunk; told again after new tables.
@@ -167,6 +175,8 @@ pub enum Output {
     Digit(CallHandle, char, Member),
     /// News for the agent.
     Tell(CallHandle, Box<AgentNews>),
+    /// What came of a transfer, or of the wish for one.
+    TransferEnded(CallHandle, Box<TransferResult>),
     /// Close the room, if there is one, and say what it came to.
     CloseRoom(CallHandle),
     /// Find the way to a hop: its `skip`th place, by RFC 3263.

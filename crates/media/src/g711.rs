@@ -70,6 +70,15 @@ pub(crate) const fn encode(sample: i16, codec: Codec) -> u8 {
     }
 }
 
+/// A sample of G.711; µ-law where the codec is another, as rooms carry those.
+#[must_use]
+pub(crate) fn linear(byte: u8, codec: Codec) -> i16 {
+    match codec {
+        Codec::Pcma => alaw_to_linear(byte),
+        Codec::Pcmu | Codec::G722 | Codec::Opus => ulaw_to_linear(byte),
+    }
+}
+
 /// The byte that is silence.
 #[must_use]
 pub const fn silence(codec: Codec) -> u8 {

@@ -1,4 +1,4 @@
-//! The caller's RTP leg: one port pair, one peer (RFC 3550, symmetric RTP by RFC 4961).
+//! An RTP leg: one port pair, one peer (RFC 3550, symmetric RTP by RFC 4961).
 //!
 //! The peer is the one that was negotiated, or the address it first proves (`latch.rs`). Packets from
 //! anywhere else are counted and dropped.
@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use trunkline_sdp::Codec;
 use trunkline_sdp::media::{DtmfMethod, MediaSpec, MediaStats};
 
-use crate::g711::{encode, silence};
+use crate::codec::Decoder;
+use crate::g711::{encode, silence, ulaw_to_linear};
 use crate::keypad::tone;
 use crate::latch::Latch;
 use crate::ports::Pair;
@@ -41,13 +42,15 @@ pub(crate) enum Heard<'a> {
     Nothing,
 }
 
-/// The caller's side of a room.
+/// A peer's side of a room.
 pub(crate) struct RtpLeg {
     pub(crate) pair: Pair,
     spec: Option<MediaSpec>,
     srtp: Option<Box<Srtp>>,
     /// Where the codec is not G.711.
     translator: Option<Box<Translator>>,
+    /// Where G.711 is wanted as samples.
+    decoder: Option<Box<Decoder>>,
     latch: Latch,
     /// Timestamp of the key press that is being sent.
     event_began: u32,
@@ -56,10 +59,8 @@ pub(crate) struct RtpLeg {
     ssrc: u32,
     sent: u64,
     octets: u64,
-    /// Our timestamp minus the caller's, while frames are forwarded.
+    /// Our timestamp minus that of the frames that are sent straight on.
     offset: Option<u32>,
-    /// Timestamp of the frame that is being delivered.
-    pub(crate) heard_timestamp: u32,
     pub(crate) last_heard: Instant,
     quality: Quality,
     keys: Keys,
@@ -77,6 +78,7 @@ impl RtpLeg {
             pair,
             srtp: spec.and_then(|spec| spec.srtp).map(|keys| Box::new(Srtp::new(&keys))),
             translator: spec.and_then(|spec| Translator::new(spec.codec)),
+            decoder: None,
             spec,
             latch: Latch::default(),
             event_began: 0,
@@ -86,7 +88,6 @@ impl RtpLeg {
             sent: 0,
             octets: 0,
             offset: None,
-            heard_timestamp: 0,
             last_heard: now,
             quality: Quality::new(clock(spec.as_ref())),
             keys: Keys::default(),
@@ -137,6 +138,11 @@ impl RtpLeg {
             Some(spec) if spec.codec.is_g711() => spec.codec,
             Some(_) | None => Codec::Pcmu,
         }
+    }
+
+    /// Whether it is agreed on how it sends and receives.
+    pub(crate) const fn is_agreed(&self) -> bool {
+        self.spec.is_some()
     }
 
     /// Steps of the leg's RTP clock in so many samples of the room's.
@@ -212,33 +218,69 @@ impl RtpLeg {
         self.latch.target().or(spec.remote)
     }
 
-    /// Sends a frame straight on, with the caller's own spacing of timestamps.
-    pub(crate) fn forward(&mut self, payload: &[u8]) {
+    /// Finds the place in our time of a frame that is sent straight on: with the spacing of its own
+    /// timestamps.
+    fn follow(&mut self, heard: u32) {
         let expected = self.timestamp;
-        let offset = *self.offset.get_or_insert(expected.wrapping_sub(self.heard_timestamp));
-        let timestamp = self.heard_timestamp.wrapping_add(offset);
+        let offset = *self.offset.get_or_insert(expected.wrapping_sub(heard));
+        let timestamp = heard.wrapping_add(offset);
         // Another source, or a jump: go on from where we are.
         let jump = timestamp.wrapping_sub(expected) as i32;
         if jump.unsigned_abs() > clock(self.spec.as_ref()) {
-            self.offset = Some(expected.wrapping_sub(self.heard_timestamp));
+            self.offset = Some(expected.wrapping_sub(heard));
         } else {
             self.timestamp = timestamp;
         }
-        self.send(payload);
     }
 
-    /// Sends a packet and steps sequence and timestamp on.
-    pub(crate) fn send(&mut self, payload: &[u8]) {
-        let Some(spec) = self.spec else { return };
-        let steps = self.steps(payload.len() as u32);
+    /// Other frames than those of before are sent straight on from now, or none.
+    pub(crate) const fn follow_anew(&mut self) {
+        self.offset = None;
+    }
+
+    /// Sends a frame straight on as the room carries it; `heard` is its timestamp.
+    pub(crate) fn forward(&mut self, audio: &[u8], heard: u32) {
+        self.follow(heard);
+        self.send(audio);
+    }
+
+    /// Sends a payload of another leg's straight on: of the same codec, so many samples of the room's long.
+    pub(crate) fn relay(&mut self, payload: &[u8], heard: u32, samples: usize) {
+        self.follow(heard);
+        self.emit(payload, samples);
+    }
+
+    /// Sends a packet of audio as the room carries it.
+    pub(crate) fn send(&mut self, audio: &[u8]) {
+        if self.translator.is_none() {
+            return self.emit(audio, audio.len());
+        }
+        let mut pcm = [0; MAX_PAYLOAD];
+        for (sample, byte) in pcm.iter_mut().zip(audio) {
+            *sample = ulaw_to_linear(*byte);
+        }
+        self.send_samples(&pcm[..audio.len().min(MAX_PAYLOAD)]);
+    }
+
+    /// Sends a packet of samples.
+    pub(crate) fn send_samples(&mut self, samples: &[i16]) {
         let mut encoded = [0; MAX_PAYLOAD];
-        let payload = match &mut self.translator {
-            None => payload,
-            Some(translator) => {
-                let length = translator.encode(payload, &mut encoded);
-                &encoded[..length]
+        let codec = self.codec();
+        let length = match &mut self.translator {
+            Some(translator) => translator.encode(samples, &mut encoded),
+            None => {
+                for (byte, sample) in encoded.iter_mut().zip(samples) {
+                    *byte = encode(*sample, codec);
+                }
+                samples.len().min(MAX_PAYLOAD)
             }
         };
+        self.emit(&encoded[..length], samples.len());
+    }
+
+    /// Sends a payload in the leg's codec and steps sequence and timestamp on.
+    fn emit(&mut self, payload: &[u8], samples: usize) {
+        let Some(spec) = self.spec else { return };
         if let Some(remote) = self.remote().filter(|_| !payload.is_empty()) {
             let header = RtpHeader {
                 marker: self.sent == 0,
@@ -249,7 +291,7 @@ impl RtpLeg {
             };
             self.transmit(&header, payload, remote);
         }
-        self.timestamp = self.timestamp.wrapping_add(steps);
+        self.timestamp = self.timestamp.wrapping_add(self.steps(samples as u32));
     }
 
     /// Sends a telephone event, or its tones where the trunk says so or the peer takes none. All packets of

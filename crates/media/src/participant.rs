@@ -17,9 +17,8 @@ use trunkline_sdp::Codec;
 use trunkline_sdp::control::{AgentAsk, AgentNews};
 use trunkline_sdp::media::RoomEvent;
 
-use crate::keypad::Keypad;
-use crate::leg::RtpLeg;
 use crate::playout::Playout;
+use crate::room::{Line, Voice};
 
 /// A frame of audio in order.
 #[derive(Debug, Clone, Copy)]
@@ -85,12 +84,17 @@ pub trait Participant: Send {
 
 /// What a participant can do to its room.
 pub struct RoomIo<'a> {
-    pub(crate) leg: &'a mut RtpLeg,
+    /// The leg that it talks to first of all.
+    pub(crate) line: Option<&'a mut Line>,
+    /// What it forwards goes straight to that leg.
+    pub(crate) echoes: bool,
+    /// Timestamp of the frame that it is given.
+    pub(crate) heard: u32,
+    pub(crate) voice: &'a mut Option<Box<Voice>>,
     pub(crate) playout: &'a mut Playout,
     pub(crate) outcome: &'a mut Outcome,
     pub(crate) told: &'a mut Told,
     pub(crate) again: &'a mut bool,
-    pub(crate) keypad: &'a mut Keypad,
     /// The time of this wake-up.
     pub now: Instant,
 }
@@ -143,13 +147,24 @@ pub(crate) enum Outcome {
     },
 }
 
+/// Packet time where there is no leg, milliseconds.
+const USUAL_PTIME: u32 = 20;
 /// Longest play-out after an agent left.
 const MAX_PLAY_OUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl RoomIo<'_> {
-    /// Sends a frame to the caller at once, past the queue.
+    /// Sends a frame that it was given back to where it came from, at once and past the queue. Where it
+    /// hears several, or others hear it, the frame takes the way of what it plays.
     pub fn forward(&mut self, payload: &[u8]) {
-        self.leg.forward(payload);
+        match &mut self.line {
+            Some(line) if self.echoes => {
+                line.leg.forward(payload, self.heard);
+                if let Some(voice) = self.voice {
+                    voice.push_encoded(payload, line.leg.codec());
+                }
+            }
+            _ => self.playout.push(payload, self.now),
+        }
     }
 
     /// Queues audio in the participant's codec.
@@ -162,10 +177,12 @@ impl RoomIo<'_> {
         self.playout.mark(id)
     }
 
-    /// Presses keys towards the caller, behind those that wait: `0` to `9`, `*`, `#`, `A` to `D`, `w` and
+    /// Presses keys towards the leg that it talks to, behind those that wait: `0` to `9`, `*`, `#`, `A` to `D`, `w` and
     /// `W` for pauses. What the participant says meanwhile waits.
     pub fn press(&mut self, keys: &str) {
-        self.keypad.press(keys);
+        if let Some(line) = &mut self.line {
+            line.press(keys);
+        }
     }
 
     /// Asks something of the call.
@@ -202,15 +219,15 @@ impl RoomIo<'_> {
         *self.outcome = Outcome::LeavesWhenPlayed { until: Some(self.now + MAX_PLAY_OUT), lost: true };
     }
 
-    /// The packet time towards the caller, in milliseconds.
+    /// The packet time towards the leg that it talks to, in milliseconds.
     #[must_use]
-    pub const fn ptime(&self) -> u32 {
-        self.leg.ptime()
+    pub fn ptime(&self) -> u32 {
+        self.line.as_ref().map_or(USUAL_PTIME, |line| line.leg.ptime())
     }
 
-    /// The leg's codec.
+    /// That leg's codec, as the room carries it.
     #[must_use]
-    pub const fn leg_codec(&self) -> Codec {
-        self.leg.codec()
+    pub fn leg_codec(&self) -> Codec {
+        self.line.as_ref().map_or(Codec::Pcmu, |line| line.leg.codec())
     }
 }

@@ -15,6 +15,7 @@ use trunkline_sdp::control::AgentNews;
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
 use trunkline_sdp::{Hearing, Member};
 
+use crate::borrowed::BorrowedPort;
 use crate::participant::Participant;
 use crate::ports::{Ports, locked};
 use crate::worker::{Command, Sink, Worker, wake_token};
@@ -144,6 +145,15 @@ impl Pool {
         Some(address)
     }
 
+    /// A port of the range for a participant that is to reach `peer`; `None` where none is free, or no
+    /// address of ours is of its family.
+    #[must_use]
+    pub fn borrow(&self, peer: SocketAddr) -> Option<BorrowedPort> {
+        let bind = self.addresses.iter().find(|address| address.is_ipv4() == peer.is_ipv4())?;
+        let pair = locked(&self.ports).open(*bind, Instant::now())?;
+        Some(BorrowedPort::new(pair, Arc::clone(&self.ports)))
+    }
+
     /// New terms for a leg.
     pub fn update(&self, call: u64, member: Member, spec: MediaSpec) {
         self.send(call, Command::Update(member, spec));
@@ -222,3 +232,6 @@ impl Pool {
         self.threads[index].send(Some((call, command)));
     }
 }
+
+#[cfg(test)]
+mod tests;

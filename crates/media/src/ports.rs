@@ -71,7 +71,7 @@ impl Ports {
 
     /// Pairs that are free, rested or not.
     #[cfg(test)]
-    fn free(&self) -> usize {
+    pub(crate) fn free(&self) -> usize {
         self.free.len() + self.resting.len()
     }
 }

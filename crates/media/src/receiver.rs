@@ -1,8 +1,8 @@
 //! The caller's packets in their order.
 //!
 //! In-order packets pass at once, so a clean network costs no delay. A gap holds what follows it
-//! until the missing packet comes, or until [`MAX_HELD`] packets wait; then the gap is told, so that
-//! it can be filled with silence and time does not shrink.
+//! until the missing packet comes, until [`MAX_HELD`] packets wait, or until who uses it has waited long
+//! enough; then the gap is told, so that it can be filled and time does not shrink.
 
 use crate::RtpHeader;
 
@@ -74,7 +74,20 @@ impl Receiver {
         self.next = Some(next);
         self.hold(header, payload);
         if self.held.len() >= MAX_HELD {
-            let first = self.held[0].sequence;
+            self.give_up(deliver);
+        }
+    }
+
+    /// The number of the packet that others wait for.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<u16> {
+        self.next.filter(|_| !self.held.is_empty())
+    }
+
+    /// Waits no longer: the gap is told, and what follows it up to the next.
+    pub fn give_up(&mut self, mut deliver: impl FnMut(Ordered<'_>)) {
+        if let (Some(next), Some(held)) = (self.next, self.held.first()) {
+            let first = held.sequence;
             deliver(Ordered::Gap(first.wrapping_sub(next)));
             self.next = Some(first);
             self.flush(deliver);

@@ -1,311 +1,295 @@
-//! A room: the caller's leg and an agent, exchanging frames; or a sound, played to the leg instead.
+//! A room: the legs and the agent of one call, exchanging frames.
 //!
-//! Frames pass undecoded where both sides have the same codec, and through a table where one has
-//! µ-law and the other A-law. What the agent says waits in the playout and goes out one packet at a
-//! time by the room's clock, with silence where there is nothing to say, so that timestamps and
-//! sequence numbers run on.
+//! ```text
+//! packet ─▶ RtpLeg ─▶ Receiver ─▶ incoming.rs ─┬ straight on ─▶ the agent, legs of the same codec
+//!                                              └ samples ─▶ voice.rs ─┐
+//! clock ──▶ mix.rs: a step ◀── playout of the agent, sounds, keys ◀───┴ each gets whom it hears
+//! ```
+//! Which member gets what by which way is worked out when something changes (`plan.rs`), not for a packet.
+//! Frames pass undecoded where both sides have the same codec, and through a table where one has µ-law and
+//! the other A-law. What goes out by the clock goes out one packet at a time, with silence where there is
+//! nothing to say, so that timestamps and sequence numbers run on whoever comes and goes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkline_sdp::control::AgentNews;
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
-use trunkline_sdp::{Codec, Hearing, Member, Members};
+use trunkline_sdp::{Hearing, Member, Members};
 
-use crate::g711::{silence, transcode};
-use crate::keypad::{Due, Keypad};
-use crate::leg::{Heard, MAX_PAYLOAD, RtpLeg};
-use crate::participant::{Frame, Outcome, Participant, Readiness, RoomIo, Told};
-use crate::playout::Playout;
-use crate::receiver::{Ordered, Receiver};
+use crate::leg::{Heard, RtpLeg};
+use crate::participant::{Outcome, Participant, Readiness};
+use crate::receiver::Receiver;
+use floor::Floor;
 use sound::Playing;
 
+mod floor;
+mod incoming;
+mod line;
+mod mix;
+mod outlet;
+mod plan;
+mod seat;
 mod sound;
+mod voice;
+
+pub(crate) use floor::LEGS;
+pub(crate) use line::Line;
+pub(crate) use voice::Voice;
 
 /// How often reports are sent (RFC 3550 §6.2).
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
-/// How many packets a late tick may catch up with; what is older is skipped.
+/// How many steps a late tick may catch up with; what is older is skipped.
 const MAX_CATCH_UP: usize = 5;
 /// Longest encrypted packet read.
 const MAX_PACKET: usize = 2048;
+/// How long a missing packet is waited for.
+const MAX_WAIT: Duration = Duration::from_millis(60);
+/// Rooms wake on points of time so far apart, so that a thread with many of them wakes a few times per
+/// packet time and not once for each.
+const GRID: Duration = Duration::from_millis(5);
 
 pub(crate) struct Room {
     pub(crate) call: u64,
-    pub(crate) leg: RtpLeg,
-    receiver: Receiver,
-    playout: Playout,
-    keypad: Keypad,
-    pub(crate) agent: Option<Box<dyn Participant>>,
-    outcome: Outcome,
-    pub(crate) told: Told,
-    hearing: Hearing,
-    /// The legs whose key presses go to the call.
-    listened: Members,
-    sound: Option<Playing>,
-    /// The agent's socket has more to read than one turn took.
-    pub(crate) again: bool,
-    started: bool,
-    frame_length: usize,
-    pub(crate) next_tick: Option<Instant>,
+    /// The grid begins here.
+    epoch: Instant,
+    receivers: [Receiver; LEGS],
+    pub(crate) floor: Floor,
+    /// The call is answered; the room starts once the first leg is agreed on.
+    begun: bool,
+    next_step: Option<Instant>,
     next_report: Instant,
+    /// When its thread wakes it.
+    pub(crate) scheduled: Option<Instant>,
     /// It panicked.
     pub(crate) broken: bool,
-    /// The room told of its end; it is not told twice.
-    over: bool,
+    /// The figures of the first leg, which has left.
+    first: Option<MediaStats>,
 }
 
 impl Room {
-    pub(crate) fn new(call: u64, leg: RtpLeg, now: Instant) -> Self {
-        Self {
+    /// An empty room, whose first leg and agent are to hear each other.
+    pub(crate) fn new(call: u64, epoch: Instant, now: Instant) -> Self {
+        let mut room = Self {
             call,
-            leg,
-            receiver: Receiver::default(),
-            playout: Playout::default(),
-            keypad: Keypad::default(),
-            agent: None,
-            outcome: Outcome::Stays,
-            told: Told::default(),
-            hearing: Hearing::among(Members::of(&[Member::FIRST, Member::AGENT])),
-            listened: Members::NONE,
-            sound: None,
-            again: false,
-            started: false,
-            frame_length: 160,
-            next_tick: None,
+            epoch,
+            receivers: Default::default(),
+            floor: Floor::default(),
+            begun: false,
+            next_step: None,
             next_report: now + REPORT_INTERVAL,
+            scheduled: None,
             broken: false,
-            over: false,
+            first: None,
+        };
+        room.floor.hearing = Hearing::among(Members::of(&[Member::FIRST, Member::AGENT]));
+        room
+    }
+
+    /// A leg comes; false where its place is taken.
+    pub(crate) fn add(&mut self, member: Member, leg: RtpLeg) -> bool {
+        let Some(place @ None) = self.floor.lines.get_mut(member.place()) else { return false };
+        *place = Some(Box::new(Line::new(leg)));
+        self.receivers[member.place()] = Receiver::default();
+        self.floor.replan();
+        true
+    }
+
+    /// A leg goes; gives it with its port.
+    pub(crate) fn remove(&mut self, member: Member) -> Option<Box<Line>> {
+        let line = self.floor.lines.get_mut(member.place())?.take()?;
+        if member == Member::FIRST {
+            self.first = Some(line.leg.stats());
         }
+        self.floor.replan();
+        Some(line)
     }
 
-    pub(crate) fn update(&mut self, spec: MediaSpec, now: Instant) {
-        self.leg.update(spec, now);
+    pub(crate) fn update(&mut self, member: Member, spec: MediaSpec, now: Instant) {
+        if let Some(line) = self.floor.line(member) {
+            line.leg.update(spec, now);
+            line.silent = false;
+        }
+        if self.begun {
+            self.start(now);
+        }
+        self.floor.replan();
     }
 
-    /// The call is answered. `tick` is when the first packet is due.
-    pub(crate) fn start(&mut self, now: Instant, tick: Instant) {
-        self.started = true;
-        self.leg.last_heard = now;
-        self.wind(tick);
-        self.with_agent(now, |agent, room| agent.start(room));
+    /// The call is answered. Where it is not agreed on yet how the first leg sends, because the peer's
+    /// answer comes with its ACK, the agent waits for that.
+    pub(crate) fn start(&mut self, now: Instant) {
+        self.begun = true;
+        let agreed = self.floor.line(Member::FIRST).is_some_and(|line| line.leg.is_agreed());
+        if self.floor.started || !agreed {
+            return;
+        }
+        self.floor.started = true;
+        self.floor.lines.iter_mut().flatten().for_each(|line| line.leg.last_heard = now);
+        self.floor.replan();
+        self.floor.with_agent(now, |agent, room| agent.start(room));
     }
 
     /// Who hears whom from now on.
-    pub(crate) fn arrange(&mut self, hearing: Hearing, tick: Instant) {
-        self.hearing = hearing;
-        self.wind(tick);
+    pub(crate) fn arrange(&mut self, hearing: Hearing) {
+        self.floor.hearing = hearing;
+        self.floor.replan();
     }
 
-    /// Whether the call hears the leg's key presses.
+    /// Whether the call hears a leg's key presses.
     pub(crate) fn listen(&mut self, member: Member, on: bool) {
-        self.listened = if on { self.listened.with(member) } else { self.listened.without(member) };
+        let listened = self.floor.listened;
+        self.floor.listened = if on { listened.with(member) } else { listened.without(member) };
     }
 
-    /// Plays a sound to the leg instead of the agent.
-    pub(crate) fn play(&mut self, audio: Arc<[u8]>, repeat: bool, tick: Instant) {
-        self.sound = Some(Playing::new(audio, repeat));
-        self.wind(tick);
+    /// Plays a sound to a leg instead of what it would hear.
+    pub(crate) fn play(&mut self, member: Member, audio: Arc<[u8]>, repeat: bool) {
+        if let Some(line) = self.floor.line(member) {
+            // One sound behind another is an edge too.
+            line.outlet.cut();
+            line.sound = Some(Playing::new(audio, repeat));
+            self.floor.replan();
+        }
     }
 
-    pub(crate) fn hush(&mut self) {
-        self.sound = None;
+    pub(crate) fn hush(&mut self, member: Member) {
+        if let Some(line) = self.floor.line(member) {
+            line.sound = None;
+            self.floor.replan();
+        }
     }
 
     /// News for the agent.
     pub(crate) fn tell(&mut self, news: &AgentNews, now: Instant) {
-        if self.outcome == Outcome::Stays {
-            self.with_agent(now, |agent, room| agent.tell(news, room));
+        if self.floor.seat.outcome == Outcome::Stays {
+            self.floor.with_agent(now, |agent, room| agent.tell(news, room));
         }
     }
 
     /// An agent comes, in place of the one that is there.
-    pub(crate) fn join(&mut self, agent: Box<dyn Participant>, now: Instant, tick: Instant) {
-        self.drop_agent();
-        self.agent = Some(agent);
-        if self.started {
-            self.wind(tick);
-            self.with_agent(now, |agent, room| agent.start(room));
+    pub(crate) fn join(&mut self, agent: Box<dyn Participant>, now: Instant) {
+        self.floor.seat.leave();
+        self.floor.seat.agent = Some(agent);
+        self.floor.replan();
+        if self.floor.started {
+            self.floor.with_agent(now, |agent, room| agent.start(room));
         }
     }
 
     /// The agent leaves; the room lives on.
     pub(crate) fn drop_agent(&mut self) {
-        if let Some(mut agent) = self.agent.take() {
-            agent.leave();
-        }
-        self.playout.clear();
-        while self.playout.reached().is_some() {}
-        self.outcome = Outcome::Stays;
-        self.over = false;
+        self.floor.seat.leave();
+        self.floor.replan();
     }
 
-    /// Presses keys towards the caller. `tick` is when the first packet of them is due in a room whose
-    /// clock stands still.
-    pub(crate) fn press(&mut self, keys: &str, tick: Instant) {
-        self.keypad.press(keys);
-        self.wind(tick);
+    /// Presses keys towards a leg's peer.
+    pub(crate) fn press(&mut self, member: Member, keys: &str) {
+        if let Some(line) = self.floor.line(member) {
+            line.press(keys);
+        }
     }
 
     /// A key press that an INFO request told.
-    pub(crate) fn info(&mut self, digit: char, now: Instant) {
-        if let Some(digit) = self.leg.digit_by_info(digit) {
-            self.pressed(digit, now);
+    pub(crate) fn info(&mut self, member: Member, digit: char, now: Instant) {
+        let digit = self.floor.line(member).and_then(|line| line.leg.digit_by_info(digit));
+        if let Some(digit) = digit {
+            self.floor.pressed(member.place(), digit, false, now);
         }
     }
 
-    /// Sets the clock going where there is something to be sent by it.
-    fn wind(&mut self, tick: Instant) {
-        if self.started && (!self.keypad.is_idle() || self.sound.is_some() || self.is_paced()) {
-            self.next_tick.get_or_insert(tick);
-        }
-    }
-
-    fn is_paced(&self) -> bool {
-        self.agent.as_ref().is_some_and(|agent| agent.is_paced())
-    }
-
-    /// A key press of the leg's peer.
-    fn pressed(&mut self, digit: char, now: Instant) {
-        if self.listened.contains(Member::FIRST) {
-            self.told.pass(RoomEvent::Digit(Member::FIRST, digit));
-        } else if self.outcome == Outcome::Stays {
-            self.with_agent(now, |agent, room| agent.digit(digit, room));
-        }
-    }
-
-    /// Takes a packet off the RTP port.
-    pub(crate) fn packet(&mut self, packet: &[u8], from: std::net::SocketAddr, now: Instant) {
+    /// Takes a packet off a leg's RTP port.
+    pub(crate) fn packet(&mut self, place: usize, packet: &[u8], from: SocketAddr, now: Instant) {
+        let Some(line) = self.floor.lines[place].as_deref_mut() else { return };
         let mut plain = [0; MAX_PACKET];
-        let Some(packet) = self.leg.opened(packet, from, &mut plain) else { return };
-        let (header, payload, digit) = match self.leg.accept(packet, from, now) {
+        let Some(packet) = line.leg.opened(packet, from, &mut plain) else { return };
+        let (header, payload, digit) = match line.leg.accept(packet, from, now) {
             Heard::Audio { header, payload } => (header, payload, None),
             Heard::Quiet { header, digit } => (header, &[][..], digit),
             Heard::Nothing => return,
         };
-        if !self.started {
+        if !self.floor.started {
             return;
         }
-        if !payload.is_empty() {
-            self.frame_length = payload.len().min(MAX_PAYLOAD);
+        let (receiver, floor) = (&mut self.receivers[place], &mut self.floor);
+        if let Some(digit) = digit {
+            floor.pressed(place, digit, false, now);
         }
-        // What would go straight back would come between the packets of a press.
-        let stands = !(self.is_paced() || self.keypad.is_idle() && self.sound.is_none());
-        if let Some(digit) = digit.filter(|_| !stands) {
-            self.pressed(digit, now);
-        }
-        let heard = self.hearing.of(Member::AGENT).contains(Member::FIRST) && self.outcome == Outcome::Stays;
-        let Some(agent) = self.agent.as_mut().filter(|_| !stands) else { return };
-        let mut io = RoomIo {
-            leg: &mut self.leg,
-            playout: &mut self.playout,
-            outcome: &mut self.outcome,
-            told: &mut self.told,
-            again: &mut self.again,
-            keypad: &mut self.keypad,
-            now,
-        };
-        let length = self.frame_length;
-        let mut tone = None;
-        self.receiver.push(&header, payload, |ordered| match ordered {
-            Ordered::Audio([], _) => {}
-            Ordered::Audio(audio, timestamp) => {
-                let mut carried = [0; MAX_PAYLOAD];
-                let audio = io.leg.carried(audio, &mut carried);
-                tone = io.leg.pressed_in(audio).or(tone);
-                io.leg.heard_timestamp = timestamp;
-                if heard {
-                    deliver(&mut **agent, audio, false, &mut io);
-                }
-            }
-            Ordered::Gap(count) => {
-                for _ in 0..count {
-                    let mut carried = [0; MAX_PAYLOAD];
-                    let audio = io.leg.missed(length, &mut carried);
-                    if heard {
-                        deliver(&mut **agent, audio, true, &mut io);
-                    }
-                }
-            }
-        });
-        if let Some(digit) = tone {
-            self.pressed(digit, now);
-        }
-        self.settle(now);
+        receiver.push(&header, payload, |ordered| floor.spoken(place, ordered, now));
+        self.watch_gap(place, now);
+        self.floor.settle(now);
     }
 
-    /// Sends what is due by the room's clock.
+    /// Takes a packet off a leg's RTCP port.
+    pub(crate) fn control(&mut self, place: usize, packet: &[u8], from: SocketAddr, now: Instant) {
+        if let Some(line) = self.floor.lines[place].as_deref_mut() {
+            line.leg.rtcp_packet(packet, from, now);
+        }
+    }
+
+    /// A gap is waited for from when it was seen.
+    fn watch_gap(&mut self, place: usize, now: Instant) {
+        let Some(line) = self.floor.lines[place].as_deref_mut() else { return };
+        line.gap = match (self.receivers[place].waits_for(), line.gap) {
+            (None, _) => None,
+            (Some(missing), Some((known, until))) if missing == known => Some((known, until)),
+            (Some(missing), _) => Some((missing, now + MAX_WAIT)),
+        };
+    }
+
+    /// Does what is due.
     pub(crate) fn tick(&mut self, now: Instant) {
-        let period = Duration::from_millis(u64::from(self.leg.ptime()));
+        self.gaps(now);
         for _ in 0..MAX_CATCH_UP {
-            let Some(due) = self.next_tick.filter(|due| *due <= now) else { return };
-            self.next_tick = Some(due + period);
-            if !self.keypad.is_idle() {
-                self.press_one();
-                continue;
-            }
-            if self.sound.is_some() {
-                self.sound_one();
-                continue;
-            }
-            if !self.is_paced() {
-                // The clock ran for the keys alone.
-                self.next_tick = None;
+            let Some(due) = self.next_step.filter(|due| *due <= now) else { return };
+            if !self.floor.is_clocked() {
+                self.next_step = None;
                 return;
             }
-            self.play_one(now);
+            self.next_step = Some(due + self.floor.period());
+            self.floor.step(now);
         }
         // Further behind than is worth catching up with.
-        if self.next_tick.is_some_and(|due| due <= now) {
-            self.next_tick = Some(now + period);
+        if self.next_step.is_some_and(|due| due <= now) {
+            self.next_step = Some(now + self.floor.period());
         }
     }
 
-    fn press_one(&mut self) {
-        let samples = (self.leg.ptime() as usize * 8).min(MAX_PAYLOAD);
-        match self.keypad.step(samples as u32) {
-            Due::Event { payload, first } => self.leg.send_event(payload, first, samples),
-            Due::Quiet => self.leg.send(&[silence(self.leg.codec()); MAX_PAYLOAD][..samples]),
+    /// What was waited for long enough never comes.
+    fn gaps(&mut self, now: Instant) {
+        for place in 0..LEGS {
+            let gap = self.floor.lines[place].as_ref().and_then(|line| line.gap);
+            if gap.is_some_and(|(_, until)| until <= now) {
+                let floor = &mut self.floor;
+                self.receivers[place].give_up(|ordered| floor.spoken(place, ordered, now));
+                self.watch_gap(place, now);
+                self.floor.settle(now);
+            }
         }
     }
 
-    fn sound_one(&mut self) {
-        let length = (self.leg.ptime() as usize * 8).min(MAX_PAYLOAD);
-        let mut packet = [silence(Codec::Pcmu); MAX_PAYLOAD];
-        let over = self.sound.as_mut().is_none_or(|sound| sound.take(&mut packet[..length]));
-        transcode(&mut packet[..length], Codec::Pcmu, self.leg.codec());
-        self.leg.send(&packet[..length]);
-        if over {
-            self.sound = None;
-            self.told.push(RoomEvent::Played(Member::FIRST));
+    /// When [`Self::tick`] is next wanted. Sets the clock going where there is something to be sent by it.
+    pub(crate) fn wake_at(&mut self, now: Instant) -> Option<Instant> {
+        if self.next_step.is_none() && self.floor.is_clocked() {
+            self.next_step = Some(self.on_grid(now));
         }
+        let gaps = self.floor.lines.iter().flatten().filter_map(|line| line.gap);
+        gaps.map(|(_, until)| self.on_grid(until)).chain(self.next_step).min()
     }
 
-    fn play_one(&mut self, now: Instant) {
-        let length = (self.leg.ptime() as usize * 8).min(MAX_PAYLOAD);
-        let mut packet = [0; MAX_PAYLOAD];
-        let packet = &mut packet[..length];
-        let codec = self.agent.as_ref().and_then(|agent| agent.codec()).unwrap_or(self.leg.codec());
-        // Who generates audio is asked for more before the queue runs dry: what comes into an empty one
-        // would wait for its prefill.
-        if self.playout.len() <= length && self.outcome == Outcome::Stays {
-            self.with_agent(now, |agent, room| agent.fill(room));
-        }
-        let said = self.playout.take(packet, silence(codec), now);
-        if !said || !self.hearing.of(Member::FIRST).contains(Member::AGENT) {
-            packet.fill(silence(codec));
-        }
-        transcode(packet, codec, self.leg.codec());
-        self.leg.send(packet);
-        self.settle(now);
+    /// The next point of the grid.
+    fn on_grid(&self, now: Instant) -> Instant {
+        let steps = now.duration_since(self.epoch).as_micros() / GRID.as_micros() + 1;
+        self.epoch + GRID * u32::try_from(steps).unwrap_or(u32::MAX)
     }
 
-    /// Once a second: reports, and whether the caller has gone silent.
+    /// Once a second: reports, and whether a leg has gone silent that somebody hears or that hears somebody.
     pub(crate) fn slow_tick(&mut self, no_media: Duration, now: Instant) {
-        if now >= self.next_report {
+        let report = now >= self.next_report;
+        if report {
             self.next_report = now + REPORT_INTERVAL;
-            self.leg.report(now);
         }
-        let unheard = self.told.second();
+        let unheard = self.floor.told.second();
         if unheard > 0 {
             tracing::warn!(
                 call = self.call,
@@ -313,76 +297,36 @@ impl Room {
                 "an agent or a peer asks too much; it is not passed on"
             );
         }
-        if self.started && !self.over && self.leg.is_silent(no_media, now) {
-            self.over = true;
-            self.told.push(RoomEvent::NoMedia(Member::FIRST));
+        let Floor { lines, hearing, told, started, seat, .. } = &mut self.floor;
+        for (place, line) in lines.iter_mut().enumerate() {
+            let (Some(line), Some(member)) = (line, Member::leg(place)) else { continue };
+            if report {
+                line.leg.report(now);
+            }
+            let takes_part = !(hearing.of(member).is_empty() && hearing.listeners(member).is_empty());
+            let watched = *started && !seat.over && !line.silent && takes_part;
+            if watched && line.leg.is_silent(no_media, now) {
+                line.silent = true;
+                told.push(RoomEvent::NoMedia(member));
+            }
         }
     }
 
     pub(crate) fn ready(&mut self, readiness: Readiness, now: Instant) {
-        self.with_agent(now, |agent, room| agent.ready(readiness, room));
+        self.floor.with_agent(now, |agent, room| agent.ready(readiness, room));
     }
 
-    /// The room closes.
+    /// The room closes; gives the figures of the leg that it began with.
     pub(crate) fn close(&mut self) -> MediaStats {
-        if let Some(agent) = &mut self.agent {
-            agent.leave();
-        }
-        MediaStats { agent_bytes_dropped: self.playout.dropped(), ..self.leg.stats() }
+        let dropped = self.floor.seat.playout.dropped();
+        self.floor.seat.leave();
+        let here = self.floor.line(Member::FIRST).map(|line| line.leg.stats());
+        MediaStats { agent_bytes_dropped: dropped, ..here.or(self.first).unwrap_or_default() }
     }
 
-    fn with_agent(&mut self, now: Instant, work: impl FnOnce(&mut dyn Participant, &mut RoomIo<'_>)) {
-        let Some(agent) = self.agent.as_mut() else { return };
-        let mut io = RoomIo {
-            leg: &mut self.leg,
-            playout: &mut self.playout,
-            outcome: &mut self.outcome,
-            told: &mut self.told,
-            again: &mut self.again,
-            keypad: &mut self.keypad,
-            now,
-        };
-        work(&mut **agent, &mut io);
-        self.settle(now);
-    }
-
-    /// Gives marks back and lets an agent go whose words were all played.
-    fn settle(&mut self, now: Instant) {
-        while let Some(mark) = self.playout.reached() {
-            let Some(agent) = &mut self.agent else { break };
-            let mut io = RoomIo {
-                leg: &mut self.leg,
-                playout: &mut self.playout,
-                outcome: &mut self.outcome,
-                told: &mut self.told,
-                again: &mut self.again,
-                keypad: &mut self.keypad,
-                now,
-            };
-            agent.reached(mark, &mut io);
-        }
-        let Outcome::LeavesWhenPlayed { until, lost } = self.outcome else { return };
-        let said = self.playout.is_empty() && self.keypad.is_idle();
-        if !self.over && (said || until.is_some_and(|until| until <= now) || !self.started) {
-            self.over = true;
-            self.told.push(if lost { RoomEvent::AgentLost } else { RoomEvent::AgentLeft });
-        }
-    }
-}
-
-/// Hands a frame to the agent in the codec that it wants.
-fn deliver(agent: &mut dyn Participant, audio: &[u8], lost: bool, io: &mut RoomIo<'_>) {
-    let ours = io.leg.codec();
-    match agent.codec() {
-        Some(wanted) if wanted != ours => {
-            let mut converted = [0; MAX_PAYLOAD];
-            let length = audio.len().min(MAX_PAYLOAD);
-            let converted = &mut converted[..length];
-            converted.copy_from_slice(&audio[..length]);
-            transcode(converted, ours, wanted);
-            agent.hear(Frame { payload: converted, codec: wanted, lost }, io);
-        }
-        _ => agent.hear(Frame { payload: audio, codec: ours, lost }, io),
+    /// Whether the agent's socket has more to read than one turn took.
+    pub(crate) fn reads_again(&mut self) -> bool {
+        std::mem::take(&mut self.floor.seat.again)
     }
 }
 

@@ -31,8 +31,8 @@ const MAX_SOURCES: usize = 8;
 /// Packets behind the newest that are told from replays (RFC 3711 §3.3.2 asks for 64).
 const WINDOW: u64 = 128;
 
-/// Both directions.
-pub(crate) struct Srtp {
+/// Both directions of a leg.
+pub struct Srtp {
     sender: Sender,
     receiver: Receiver,
     keys: SrtpKeys,
@@ -45,12 +45,14 @@ impl fmt::Debug for Srtp {
 }
 
 impl Srtp {
-    pub(crate) fn new(keys: &SrtpKeys) -> Self {
+    /// From the first packets of both.
+    #[must_use]
+    pub fn new(keys: &SrtpKeys) -> Self {
         Self { sender: Sender::new(&keys.local), receiver: Receiver::new(&keys.remote), keys: *keys }
     }
 
     /// Takes the keys of new terms; a direction whose key stays goes on.
-    pub(crate) fn rekey(&mut self, keys: &SrtpKeys) {
+    pub fn rekey(&mut self, keys: &SrtpKeys) {
         if keys.local != self.keys.local {
             self.sender = Sender::new(&keys.local);
         }
@@ -61,22 +63,22 @@ impl Srtp {
     }
 
     /// Protects the RTP packet in the first `length` bytes; gives its new length.
-    pub(crate) fn protect(&mut self, buffer: &mut [u8], length: usize) -> Option<usize> {
+    pub fn protect(&mut self, buffer: &mut [u8], length: usize) -> Option<usize> {
         self.sender.rtp(buffer, length)
     }
 
     /// Protects an RTCP packet likewise.
-    pub(crate) fn protect_rtcp(&mut self, buffer: &mut [u8], length: usize) -> Option<usize> {
+    pub fn protect_rtcp(&mut self, buffer: &mut [u8], length: usize) -> Option<usize> {
         self.sender.rtcp(buffer, length)
     }
 
     /// Opens an RTP packet; gives its new length, `None` for what is not the peer's or came before.
-    pub(crate) fn open(&mut self, packet: &mut [u8]) -> Option<usize> {
+    pub fn open(&mut self, packet: &mut [u8]) -> Option<usize> {
         self.receiver.rtp(packet)
     }
 
     /// Opens an RTCP packet likewise.
-    pub(crate) fn open_rtcp(&mut self, packet: &mut [u8]) -> Option<usize> {
+    pub fn open_rtcp(&mut self, packet: &mut [u8]) -> Option<usize> {
         self.receiver.rtcp(packet)
     }
 }

@@ -6,13 +6,13 @@ use trunkline_sip::headers::{asserted_identities, privacy};
 use trunkline_sip::{Request, Scheme, Uri};
 
 use crate::e164::{MIN_DIGITS, digits};
-use crate::{E164, Trunk};
+use crate::{E164, Trunk, mask};
 
 /// Digits of the longest numbers that are dialled without a country code: those of North America.
 const LONGEST_LOCAL: usize = 10;
 
-/// The calling party.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The calling party. `{:?}` masks it.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Caller {
     /// A telephone number.
     Number(E164),
@@ -20,6 +20,15 @@ pub enum Caller {
     Anonymous,
     /// Something that is no E.164 number: an extension, a name.
     Other(String),
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(_) | Self::Other(_) => f.write_str(&mask(&self.to_string())),
+            Self::Anonymous => f.write_str("anonymous"),
+        }
+    }
 }
 
 impl std::fmt::Display for Caller {
@@ -63,8 +72,8 @@ fn plain(uri: &Uri) -> Caller {
     if hidden { Caller::Anonymous } else { Caller::Other(user) }
 }
 
-/// The called party.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The called party. `{:?}` masks it.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Called {
     /// A telephone number.
     Number(E164),
@@ -72,6 +81,16 @@ pub enum Called {
     Short(String),
     /// Anything else.
     Other(String),
+}
+
+impl std::fmt::Debug for Called {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => std::fmt::Debug::fmt(number, f),
+            Self::Short(code) => f.write_str(code),
+            Self::Other(text) => f.write_str(&mask(text)),
+        }
+    }
 }
 
 /// The called number: of the Request-URI, or of To where that has none.

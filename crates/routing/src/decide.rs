@@ -9,7 +9,9 @@ use trunkline_sip::{HeaderName, Request};
 
 use crate::caller::{is_special, verification};
 use crate::candidates::{Candidate, candidates, choose, list};
-use crate::{Agent, CallLimits, Called, Caller, Destination, Mode, Number, RouteTable, Trunk, called_number};
+use crate::{
+    Agent, CallLimits, Called, Caller, Destination, Mode, Number, Pii, RouteTable, Trunk, called_number,
+};
 
 /// How long an agent may take where neither number nor trunk says: 30 s.
 pub(crate) const RINGING_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,7 +46,7 @@ pub struct Route {
     /// Who is called.
     pub called: Destination,
     /// Attributes for the agent: mapped headers, display name, diversion, verification.
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Pii<Vec<(String, String)>>,
     /// The caller is masked for the agent.
     pub hide_phone_number: bool,
     /// Longest wait for the agent.
@@ -79,8 +81,8 @@ pub enum Decision {
     Refuse {
         /// SIP code.
         code: u16,
-        /// Why, for the log.
-        reason: String,
+        /// Why, for the log; it may name numbers.
+        reason: Pii<String>,
         /// The trunk that it came by, where one was chosen or only one holds the source.
         trunk: Option<Arc<Trunk>>,
     },
@@ -122,14 +124,14 @@ pub fn decide(table: &RouteTable, call: &InboundCall<'_>, steps: &mut Option<Ste
             Called::Other(text) => format!("{text:?} is no telephone number"),
         };
         note(&|| format!("{reason}: 404"));
-        return Decision::Refuse { code: 404, reason, trunk: alone(&holding) };
+        return Decision::Refuse { code: 404, reason: Pii::new(reason), trunk: alone(&holding) };
     };
     note(&|| format!("called number {} ({})", number.number, number.name));
     let Some(trunk) = choose(&holding, &number, call, &mut note) else {
         let bound = number.trunk.as_ref().map_or("", |trunk| &trunk.name);
         let reason = format!("{} is reached by trunk {bound} only", number.number);
         note(&|| format!("{reason}: 404"));
-        return Decision::Refuse { code: 404, reason, trunk: alone(&holding) };
+        return Decision::Refuse { code: 404, reason: Pii::new(reason), trunk: alone(&holding) };
     };
     finish(table, call, number, trunk, &mut note)
 }
@@ -145,7 +147,7 @@ fn finish(
     if !caller_is_allowed(&trunk, &caller) {
         let reason = format!("the caller is not among allowed_numbers of trunk {}", trunk.name);
         note(&|| format!("{reason}: 403"));
-        return Decision::Refuse { code: 403, reason, trunk: Some(trunk) };
+        return Decision::Refuse { code: 403, reason: Pii::new(reason), trunk: Some(trunk) };
     }
     if !trunk.allowed_numbers.is_empty() {
         note(&|| format!("caller {caller} is among allowed_numbers of trunk {}", trunk.name));
@@ -153,7 +155,7 @@ fn finish(
     if !number.active {
         let reason = format!("{} is not active", number.number);
         note(&|| format!("{reason}: 486"));
-        return Decision::Refuse { code: 486, reason, trunk: Some(trunk) };
+        return Decision::Refuse { code: 486, reason: Pii::new(reason), trunk: Some(trunk) };
     }
     let agent = number.inbound.clone().or_else(|| table.default_agent.clone());
     let Some(agent) = agent.filter(|agent| agent.mode != Mode::Text) else {
@@ -167,7 +169,7 @@ fn finish(
     let (n, t) = (number.limits, trunk.limits);
     note(&|| limits_told(&n, &t));
     Decision::Route(Box::new(Route {
-        attributes: attributes(call.request, &trunk, &caller, display),
+        attributes: Pii::new(attributes(call.request, &trunk, &caller, display)),
         caller,
         called: number.number.into(),
         agent,

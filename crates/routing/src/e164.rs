@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-/// A telephone number that is valid by its form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use crate::mask;
+
+/// A telephone number that is valid by its form. `{:?}` masks it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct E164(u64);
 
 /// Shortest number taken for an international one; shorter ones are short codes.
@@ -25,19 +27,27 @@ impl E164 {
     }
 }
 
+impl fmt::Debug for E164 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&mask(&self.to_string()))
+    }
+}
+
 impl fmt::Display for E164 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "+{}", self.0)
     }
 }
 
-/// Whom a call reaches.
+/// Whom a call reaches. A short code is no person's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Destination {
     /// A number.
     Number(E164),
     /// An emergency number or another short code, dialled as it is over a trunk that names it.
     Short(String),
+    /// A SIP address, at a host of the trunk's.
+    Address(String),
 }
 
 impl From<E164> for Destination {
@@ -50,7 +60,7 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(f),
-            Self::Short(code) => f.write_str(code),
+            Self::Short(text) | Self::Address(text) => f.write_str(text),
         }
     }
 }
@@ -62,8 +72,8 @@ pub(crate) fn digits(text: &str) -> Option<String> {
     (!plain.is_empty() && plain.bytes().all(|b| b.is_ascii_digit())).then_some(plain)
 }
 
-/// A number, or every number that starts so: `+14155550100`, `+1415*`, `*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A number, or every number that starts so: `+14155550100`, `+1415*`, `*`. `{:?}` masks a number.
+#[derive(Clone, PartialEq, Eq)]
 pub struct NumberPattern {
     digits: String,
     prefix: bool,
@@ -92,6 +102,13 @@ impl NumberPattern {
     pub fn matches(&self, number: E164) -> bool {
         let text = number.0.to_string();
         if self.prefix { text.starts_with(&self.digits) } else { text == self.digits }
+    }
+}
+
+impl fmt::Debug for NumberPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.to_string();
+        f.write_str(&if self.prefix { text } else { mask(&text) })
     }
 }
 

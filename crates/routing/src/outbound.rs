@@ -8,7 +8,9 @@ use trunkline_sip::{Hop, Uri};
 use crate::caller::{national, number_of};
 use crate::decide::{MAX_CALL_DURATION, RINGING_TIMEOUT};
 use crate::e164::{MIN_DIGITS, digits};
-use crate::{Agent, Called, Caller, Destination, E164, Mode, Number, Route, RouteTable, Trunk, hides};
+use crate::{
+    Agent, Called, Caller, Destination, E164, Mode, Number, Pii, Route, RouteTable, Trunk, hides, mask,
+};
 
 /// Digits behind the country code that a pattern must have to name a premium range.
 const NAMES_PREMIUM: usize = 2;
@@ -17,7 +19,7 @@ const NAMES_PREMIUM: usize = 2;
 const MAX_FIELD: usize = 1024;
 
 /// A call that somebody wants placed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct OutboundCall<'a> {
     /// Whom to call.
     pub to: &'a str,
@@ -29,20 +31,29 @@ pub struct OutboundCall<'a> {
     pub trunk: Option<&'a str>,
 }
 
+impl std::fmt::Debug for OutboundCall<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { to, from, agent, trunk } = self;
+        let mut told = f.debug_struct("OutboundCall");
+        told.field("to", &mask(to)).field("from", &mask(from)).field("agent", agent).field("trunk", trunk);
+        told.finish()
+    }
+}
+
 /// Why a call is not placed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutboundRefusal {
     /// The destination is no telephone number.
-    #[error("{0:?} is no E.164 number; write a plus sign, the country code and the number")]
-    BadNumber(String),
+    #[error("{:?} is no E.164 number; write a plus sign, the country code and the number", .0.reveal())]
+    BadNumber(Pii<String>),
     /// The destination is an emergency number or a short code that no trunk names.
     #[error(
         "{0} is an emergency number or a short code; these are never dialled but where short_codes of a trunk names them"
     )]
     ShortCode(String),
     /// The number to be shown is not ours.
-    #[error("{0:?} is no number of ours")]
-    UnknownFrom(String),
+    #[error("{:?} is no number of ours", .0.reveal())]
+    UnknownFrom(Pii<String>),
     /// The number to be shown is switched off.
     #[error("{0} is not active")]
     Inactive(E164),
@@ -104,7 +115,7 @@ pub fn is_dialable(text: &str) -> bool {
 pub fn decide_outbound(table: &RouteTable, call: &OutboundCall<'_>) -> Result<Route, OutboundRefusal> {
     let short = short_code(call.to)?;
     let from = E164::parse(call.from).and_then(|from| table.numbers.get(&from));
-    let number = from.ok_or_else(|| OutboundRefusal::UnknownFrom(call.from.to_owned()))?;
+    let number = from.ok_or_else(|| OutboundRefusal::UnknownFrom(Pii::new(call.from.to_owned())))?;
     if !number.active {
         return Err(OutboundRefusal::Inactive(number.number));
     }
@@ -116,7 +127,7 @@ pub fn decide_outbound(table: &RouteTable, call: &OutboundCall<'_>) -> Result<Ro
         agent,
         caller: Caller::Number(number.number),
         called,
-        attributes: Vec::new(),
+        attributes: Pii::default(),
         hide_phone_number: hides(number, &trunk),
         ringing_timeout: n.ringing_timeout.or(t.ringing_timeout).unwrap_or(RINGING_TIMEOUT),
         max_call_duration: n.max_call_duration.or(t.max_call_duration).unwrap_or(MAX_CALL_DURATION),
@@ -128,7 +139,7 @@ pub fn decide_outbound(table: &RouteTable, call: &OutboundCall<'_>) -> Result<Ro
 /// The short code that is dialled, where it is one.
 fn short_code(text: &str) -> Result<Option<String>, OutboundRefusal> {
     let plain = digits(text.trim_start_matches('+'));
-    let plain = plain.ok_or_else(|| OutboundRefusal::BadNumber(text.to_owned()))?;
+    let plain = plain.ok_or_else(|| OutboundRefusal::BadNumber(Pii::new(text.to_owned())))?;
     // Nobody means +911: a plus sign with so few digits is a slip.
     match plain.len() < MIN_DIGITS {
         true if text.contains('+') => Err(OutboundRefusal::ShortCode(plain)),
@@ -144,7 +155,7 @@ fn destination(text: &str, short: Option<String>, trunk: &Trunk) -> Result<Desti
     }
     let country = trunk.destination_country.as_deref();
     let number = E164::parse(text).or_else(|| national(country, &digits(text)?));
-    let number = number.ok_or_else(|| OutboundRefusal::BadNumber(text.to_owned()))?;
+    let number = number.ok_or_else(|| OutboundRefusal::BadNumber(Pii::new(text.to_owned())))?;
     may_dial(trunk, number)?;
     Ok(Destination::Number(number))
 }
@@ -162,7 +173,7 @@ fn speaker(table: &RouteTable, number: &Number, named: Option<&str>) -> Result<A
 
 /// The named trunk, else the number's own, else the first that takes it; for a short code among those
 /// that name it, where one does.
-fn way_out(
+pub(crate) fn way_out(
     table: &RouteTable,
     number: &Number,
     named: Option<&str>,
@@ -191,7 +202,7 @@ fn way_out(
 
 /// Whether a trunk may show that number: one that it lists; where it lists none, one that is bound to
 /// it or to no trunk.
-fn shows(trunk: &Trunk, number: &Number) -> bool {
+pub(crate) fn shows(trunk: &Trunk, number: &Number) -> bool {
     if !trunk.outbound_numbers.is_empty() {
         return trunk.outbound_numbers.contains(&number.number);
     }

@@ -9,6 +9,8 @@
 mod answer;
 mod nonce;
 
+use std::fmt;
+
 use md5::Md5;
 use sha2::digest::Digest;
 use sha2::{Sha256, Sha512_256};
@@ -59,12 +61,18 @@ pub struct Challenge {
 }
 
 /// Who answers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Credentials<'a> {
     /// User name.
     pub username: &'a str,
     /// Password.
     pub password: &'a str,
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials {{ username: {:?}, .. }}", self.username)
+    }
 }
 
 /// What is asked for, as far as a digest covers it.

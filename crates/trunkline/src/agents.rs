@@ -14,16 +14,21 @@ use tokio::task::AbortHandle;
 use trunkline_agent::l16::{L16, L16Agent, Metadata};
 use trunkline_agent::twilio::{Twilio, TwilioAgent};
 use trunkline_agent::{
-    Announce, CallNames, Dialer, Echo, Greeting, Link, Prompt, Sids, Silence, Tone, accept_dial_in,
+    Announce, CallNames, Dialer, Echo, Greeting, Link, Manner, Prompt, RtpAgent, Sids, Silence, Tone,
+    accept_dial_in,
 };
 use trunkline_call::{AgentRequest, CallHandle};
 use trunkline_media::{Participant, Pool};
-use trunkline_routing::{Agent, Builtin, Connect, Protocol, RouteTable};
+use trunkline_routing::{Agent, Builtin, Connect, Protocol, RouteTable, RtpAddress};
 use trunkline_sip::text::OneLine;
 
 use crate::metrics::Metrics;
 use crate::sounds::Sounds;
 
+/// Between two attempts to reach an agent that was lost; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// Idle sockets kept of one dial-in agent.
 const MAX_IDLE: usize = 4096;
 
@@ -100,21 +105,7 @@ impl Agents {
             Connect::Builtin(builtin) => {
                 Some(self.builtin(builtin).map(|agent| self.pool.join(call.0, agent)))
             }
-            Connect::Urls(_) => {
-                let this = Arc::clone(self);
-                let (known, dialled) = oneshot::channel::<()>();
-                let task = tokio::spawn(async move {
-                    // Not before the call can be given up.
-                    let _ = dialled.await;
-                    let outcome = this.dial(call, &request).await;
-                    this.dialling.remove(&call);
-                    done(outcome);
-                });
-                self.dialling.insert(call, task.abort_handle());
-                let _ = known.send(());
-                None
-            }
-            Connect::DialIn => Some(match self.take_idle(&request.agent.name) {
+            Connect::DialIn if request.again.is_none() => Some(match self.take_idle(&request.agent.name) {
                 Some(link) => {
                     self.join(call, link, request);
                     Ok(())
@@ -124,6 +115,20 @@ impl Agents {
                     Err("no socket of the agent is idle".to_owned())
                 }
             }),
+            Connect::Urls(_) | Connect::DialIn | Connect::Rtp(_) => {
+                let this = Arc::clone(self);
+                let (known, dialled) = oneshot::channel::<()>();
+                let task = tokio::spawn(async move {
+                    // Not before the call can be given up.
+                    let _ = dialled.await;
+                    let outcome = this.reach(call, &request).await;
+                    this.dialling.remove(&call);
+                    done(outcome);
+                });
+                self.dialling.insert(call, task.abort_handle());
+                let _ = known.send(());
+                None
+            }
         }
     }
 
@@ -189,21 +194,53 @@ impl Agents {
         })
     }
 
+    /// Reaches an agent once, or again where it was lost: as often as its time allows.
+    async fn reach(&self, call: CallHandle, request: &AgentRequest) -> Result<(), String> {
+        let Some(window) = request.again else {
+            return self.dial(call, request).await;
+        };
+        let mut last = "no time to dial it".to_owned();
+        let mut pause = FIRST_PAUSE;
+        let sought = tokio::time::timeout(window, async {
+            loop {
+                match self.try_again(call, request).await {
+                    Ok(()) => return,
+                    Err(why) => last = why,
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
+        let found = sought.await.is_ok();
+        found.then_some(()).ok_or(last)
+    }
+
+    async fn try_again(&self, call: CallHandle, request: &AgentRequest) -> Result<(), String> {
+        if request.agent.connect != Connect::DialIn {
+            return self.dial(call, request).await;
+        }
+        let link = self.take_idle(&request.agent.name).ok_or("no socket of the agent is idle")?;
+        self.join(call, link, request.clone());
+        Ok(())
+    }
+
     /// Tries the agent's addresses in their order.
     async fn dial(&self, call: CallHandle, request: &AgentRequest) -> Result<(), String> {
         let agent = &request.agent;
-        let Connect::Urls(urls) = &agent.connect else {
-            return Err("no address".to_owned());
+        let urls = match &agent.connect {
+            Connect::Urls(urls) => urls,
+            Connect::Rtp(address) => return self.begin_rtp(call, address, request).await,
+            Connect::Builtin(_) | Connect::DialIn => return Err("no address".to_owned()),
         };
         let secret = agent.secret.as_ref().map(|secret| secret.reveal().as_str());
         let greeting = match agent.protocol {
-            Protocol::Twilio => Greeting::Twilio { secret },
+            Protocol::Twilio | Protocol::Rtp(_) => Greeting::Twilio { secret },
             Protocol::L16 { .. } => Greeting::L16 { user: &agent.name, secret },
         };
         let mut problems = Vec::new();
         let started = Instant::now();
         for url in urls {
-            match self.dialer.dial(url, greeting, agent.connect_timeout).await {
+            match self.dialer.dial(url.reveal(), greeting, agent.connect_timeout).await {
                 Ok(link) => {
                     self.metrics.agent_dialled(true, started.elapsed());
                     self.join(call, link, request.clone());
@@ -211,8 +248,7 @@ impl Agents {
                 }
                 Err(error) => {
                     let (call, sip_call_id) = (&request.call_id, OneLine(&request.sip_call_id));
-                    let url = without_query(url);
-                    tracing::warn!(%call, %sip_call_id, agent = %agent.name, url, %error, "an agent cannot be reached");
+                    tracing::warn!(%call, %sip_call_id, agent = %agent.name, %url, %error, "an agent cannot be reached");
                     problems.push(format!("{url}: {error}"));
                 }
             }
@@ -221,24 +257,48 @@ impl Agents {
         Err(format!("agent {} cannot be reached: {}", agent.name, problems.join("; ")))
     }
 
+    /// Finds an agent that speaks RTP and a port for it.
+    async fn begin_rtp(
+        &self,
+        call: CallHandle,
+        address: &RtpAddress,
+        request: &AgentRequest,
+    ) -> Result<(), String> {
+        let Protocol::Rtp(format) = request.agent.protocol else {
+            return Err("the agent does not speak RTP".to_owned());
+        };
+        let lookup = tokio::net::lookup_host((address.host.as_str(), address.port));
+        let found = tokio::time::timeout(request.agent.connect_timeout, lookup).await;
+        let peer = found.ok().and_then(Result::ok).and_then(|mut addresses| addresses.next());
+        let peer = peer.ok_or_else(|| format!("rtp://{address}: there is no such host"))?;
+        let port = self.pool.borrow(peer).ok_or("no media port is free for the agent")?;
+        let seed = Sids::number_of(&request.call_id);
+        self.pool.join(call.0, Box::new(RtpAgent::new(port, names(request), format, peer, seed)));
+        self.pool.flush();
+        Ok(())
+    }
+
     fn join(&self, call: CallHandle, link: Link, request: AgentRequest) {
         let sids = Sids::of(&self.node, &request.call_id);
-        let sip_call_id = OneLine(&request.sip_call_id).to_string();
-        let names = CallNames { call: request.call_id, sip_call_id };
-        let events = request.agent.events;
+        let names = names(&request);
+        let agent = &request.agent;
+        let manner = Manner { events: agent.events, comes_again: !agent.reconnect.is_zero() };
         let participant: Box<dyn Participant> = match request.agent.protocol {
-            Protocol::Twilio => {
-                Box::new(TwilioAgent::new(link, names, Twilio::new(sids, request.parameters), events))
-            }
+            Protocol::Twilio | Protocol::Rtp(_) => Box::new(TwilioAgent::new(
+                link,
+                names,
+                Twilio::new(sids, request.parameters.into_inner()),
+                manner,
+            )),
             Protocol::L16 { rate } => {
                 let metadata = Metadata {
                     sids,
                     sip_call_id: request.sip_call_id,
                     direction: request.direction,
                     rate,
-                    parameters: request.parameters,
+                    parameters: request.parameters.into_inner(),
                 };
-                Box::new(L16Agent::new(link, names, L16::new(metadata), events))
+                Box::new(L16Agent::new(link, names, L16::new(metadata), manner))
             }
         };
         self.pool.join(call.0, participant);
@@ -257,7 +317,7 @@ impl Agents {
     }
 }
 
-/// An address as it may stand in a log: what follows the path is often a token.
-fn without_query(url: &str) -> &str {
-    url.split(['?', '#']).next().unwrap_or(url)
+/// A call's ids, for the log.
+fn names(request: &AgentRequest) -> CallNames {
+    CallNames { call: request.call_id.clone(), sip_call_id: OneLine(&request.sip_call_id).to_string() }
 }

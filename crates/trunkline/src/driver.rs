@@ -273,6 +273,10 @@ impl Edges {
             Output::Hush(call, member) => self.pool.hush(call.0, member),
             Output::Digit(call, digit, member) => self.pool.digit(call.0, digit, member),
             Output::Tell(call, news) => self.pool.tell(call.0, *news),
+            Output::TransferEnded(call, result) => {
+                let (ok, code, reason) = (result.ok, result.code, OneLine(&result.reason));
+                tracing::info!(call = call.0, ok, code, reason = %digits_hidden(&reason.to_string(), self.log_numbers), "a transfer ended");
+            }
             Output::CloseRoom(call) => {
                 self.agents.give_up(call);
                 self.pool.close(call.0);
@@ -364,8 +368,8 @@ impl Edges {
         tracing::info!(
             call = %record.call_id,
             sip_call_id = %OneLine(&record.sip_call_id),
-            from = %Pii::new(OneLine(&record.from), self.log_numbers),
-            to = %Pii::new(&record.to, self.log_numbers),
+            from = %Pii::new(OneLine(record.from.reveal())).in_log(self.log_numbers),
+            to = %record.to.in_log(self.log_numbers),
             trunk = %record.trunk,
             agent = record.agent.as_deref().unwrap_or("-"),
             code = record.sip_code,

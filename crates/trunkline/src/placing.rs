@@ -9,8 +9,8 @@ use serde_json::Value;
 use trunkline_api::{CallView, FieldError, PlaceError, PlaceRequest, Repeat};
 use trunkline_call::{CallStart, PlaceCall, Timestamp, call_id};
 use trunkline_routing::{
-    E164, OutboundCall, OutboundRefusal, Route, decide_outbound, hides, is_dialable, is_own_parameter, mask,
-    may_be_set,
+    E164, OutboundCall, OutboundRefusal, Pii, Route, decide_outbound, hides, is_dialable, is_own_parameter,
+    mask, may_be_set,
 };
 use trunkline_sdp::media::are_keys;
 use trunkline_signalling::{Mono, Tokens};
@@ -102,8 +102,8 @@ impl Placer {
             call_id: id.clone(),
             sip_call_id: sip_call_id.clone(),
             direction: "outbound",
-            from: shown(&route),
-            to: route.called.to_string(),
+            from: Pii::new(shown(&route)),
+            to: Pii::new(route.called.to_string()),
             trunk: route.trunk.name.clone(),
             agent: route.agent.name.clone(),
             started_at: Timestamp(now.utc),
@@ -114,7 +114,7 @@ impl Placer {
             state.answers.push_back(Answer { repeat, view: view.clone(), at: now.mono });
         }
         let dtmf_prefix = request.dtmf_prefix;
-        let place = PlaceCall { id, sip_call_id, route, variables, fields, dtmf_prefix };
+        let place = PlaceCall { id, sip_call_id, route, variables: Pii::new(variables), fields, dtmf_prefix };
         self.edges.dispatcher.place(place, permit);
         Ok(view)
     }

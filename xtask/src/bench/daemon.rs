@@ -13,7 +13,7 @@ pub(super) const SIP: u16 = 15_060;
 /// Port of the agent that it dials.
 pub(super) const AGENT: u16 = 19_001;
 /// HTTP port.
-const API: u16 = 18_080;
+pub(super) const API: u16 = 18_080;
 
 /// A process that ends with its guard.
 pub(super) struct Server(pub(super) Child);
@@ -49,6 +49,16 @@ impl Server {
         Ok(line.trim().trim_end_matches("kB").trim().parse()?)
     }
 
+    /// CPU time that it used so far, in steps of a hundredth of a second.
+    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        // The name in brackets may hold anything; user and system time are the 12th and 13th behind it.
+        let (_, behind) = stat.rsplit_once(')').context("no stat")?;
+        let ticks: Vec<u64> =
+            behind.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
+    }
+
     /// Open descriptors.
     pub(super) fn descriptors(&self) -> anyhow::Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.0.id()))?.count())
@@ -68,6 +78,19 @@ pub(super) fn build() -> anyhow::Result<PathBuf> {
 
 /// Starts our daemon with `agent` behind +14155550100.
 pub(super) fn start(binary: &Path, folder: &Path, agent: &str) -> anyhow::Result<Server> {
+    start_with(binary, folder, agent, "")
+}
+
+/// Starts our daemon so that it calls out to a carrier at `address`.
+pub(super) fn start_calling(binary: &Path, folder: &Path, address: &str) -> anyhow::Result<Server> {
+    let trunk = format!(
+        "direction = \"both\"\naddress = \"{address}\"\ntransport = \"udp\"\n\
+         calls_per_second = 10000\nmax_calls = 10000\n"
+    );
+    start_with(binary, folder, "connect = \"builtin:echo\"", &trunk)
+}
+
+fn start_with(binary: &Path, folder: &Path, agent: &str, trunk: &str) -> anyhow::Result<Server> {
     std::fs::create_dir_all(folder)?;
     let node = format!(
         "[node]\nname = \"bench\"\ndata_dir = \"{}\"\n[sip]\nlisten = [\"udp:127.0.0.1:{SIP}\"]\n\
@@ -76,9 +99,9 @@ pub(super) fn start(binary: &Path, folder: &Path, agent: &str) -> anyhow::Result
         folder.join("data").display()
     );
     let routes = format!(
-        "[[trunk]]\nname = \"bench\"\nallowed_addresses = [\"127.0.0.1/32\"]\n\
+        "[[trunk]]\nname = \"bench\"\nallowed_addresses = [\"127.0.0.1/32\"]\n{trunk}\
          [[agent]]\nname = \"agent\"\nmode = \"realtime\"\n{agent}\n\
-         [[number]]\nnumber = \"+14155550100\"\ninbound = \"agent\"\n"
+         [[number]]\nnumber = \"+14155550100\"\ntrunk = \"bench\"\ninbound = \"agent\"\n"
     );
     std::fs::write(folder.join("trunkline.toml"), node)?;
     std::fs::write(folder.join("routes.toml"), routes)?;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Options;
 use super::daemon::{self, AGENT, SIP, Server};
 use super::kit::{Kit, figure, figures};
+use super::outgoing;
 use crate::{install, root};
 
 const ECHO: &str = "connect = \"builtin:echo\"";
@@ -40,6 +41,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let folder = root().join("target/bench");
     let peer_is_there = install::rtpengine();
     let mut cpu = line("CPU a complete call at 200 a second", "µs", "≤ 1.0 × rsipstack's UAS");
+    let mut out = line("CPU a complete call out, by the API (peer: our call in)", "µs", "");
     let mut p99 = line("INVITE to 200, p99", "ms", "< 2 ms");
     let mut rtp = line("CPU a forwarded RTP packet, 250 calls", "µs", "≤ 0.8 × rtpengine");
     let mut delay = line("RTP p99, there and back (rtpengine: one way)", "µs", "");
@@ -52,6 +54,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         let ours = our_calls(&kit, &binary, &folder, options.seconds)?;
         cpu.ours.push(figure(&ours, "us_per_call_whole")?);
         p99.ours.push(figure(&ours, "t200_p99_us")? / 1000.0);
+        out.ours.push(outgoing::cost(&kit, &binary, &folder, options.seconds)?);
+        out.peer.push(figure(&ours, "us_per_call_whole")?);
         let peer = rsip_calls(&kit, options.seconds)?;
         cpu.peer.push(figure(&peer, "us_per_call_whole")?);
         p99.peer.push(figure(&peer, "t200_p99_us")? / 1000.0);
@@ -69,7 +73,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         socket_memory.ours.push(kib);
         memory.ours.push(held_memory(&kit, &binary, &folder)?);
     }
-    print(&[cpu, p99, rtp, delay, agent, memory, memory_rtp, socket_memory]);
+    print(&[cpu, out, p99, rtp, delay, agent, memory, memory_rtp, socket_memory]);
     if !peer_is_there {
         println!("\nrtpengine: not measured. It is not installed and apt has no rtpengine-daemon here.");
     }

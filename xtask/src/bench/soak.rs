@@ -1,9 +1,13 @@
-//! Many short calls: memory, descriptors and threads must be where they were.
+//! Many short calls, or two hundred at a time for as long as one likes: memory, descriptors and
+//! threads must be where they were.
+
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::ensure;
 
 use super::Options;
-use super::daemon::{self, SIP};
+use super::daemon::{self, SIP, Server};
 use super::kit::{Kit, figure};
 use crate::root;
 
@@ -11,31 +15,98 @@ use crate::root;
 const WARM: u32 = 5000;
 /// Growth that is no leak: what an allocator keeps, KiB.
 const SLACK: u64 = 4096;
+/// Calls at a time of a long soak: so many a second, each so long.
+const PER_SECOND: u32 = 10;
+const CALL_LASTS: Duration = Duration::from_secs(20);
+/// Minutes between two looks of a long soak.
+const LOOK: u32 = 5;
 
 /// Places the calls and compares.
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let binary = daemon::build()?;
     let kit = Kit::build(&options.kit)?;
-    let server = daemon::start(&binary, &root().join("target/bench"), "connect = \"builtin:echo\"")?;
-    let pid = server.0.id();
-    let place = |calls: u32| {
-        let seconds = (calls / 500).max(1).to_string();
-        let more = ["--rate", "500", "--secs", &seconds, "--warm", "0", "--hold-ms", "200"];
-        kit.calls(SIP, "+14155550100", pid, &more)
-    };
-    // The last transactions end 32 s after their calls.
-    let rest = || std::thread::sleep(std::time::Duration::from_secs(36));
-    place(WARM)?;
+    match options.minutes {
+        Some(minutes) => long(&kit, &binary, minutes),
+        None => short(&kit, &binary, options.calls),
+    }
+}
+
+/// Short calls to the echo agent, 500 a second.
+fn short(kit: &Kit, binary: &Path, calls: u32) -> anyhow::Result<()> {
+    let server = start(binary, "builtin:echo")?;
+    place(kit, &server, 500, WARM / 500, 200)?;
     rest();
-    let before = (server.pss()?, server.descriptors()?, server.threads()?);
-    let figures = place(options.calls)?;
+    let before = Held::of(&server)?;
+    let failed = place(kit, &server, 500, (calls / 500).max(1), 200)?;
     rest();
-    let after = (server.pss()?, server.descriptors()?, server.threads()?);
+    let after = Held::of(&server)?;
+    println!("before: {before}\nafter:  {after}");
+    after.compare(&before, failed)
+}
+
+/// 200 calls at a time to the tone agent, which sends audio all the while; a look every few minutes.
+fn long(kit: &Kit, binary: &Path, minutes: u32) -> anyhow::Result<()> {
+    let server = start(binary, "builtin:tone")?;
+    let hold = CALL_LASTS.as_millis() as u32;
+    place(kit, &server, PER_SECOND, 2 * CALL_LASTS.as_secs() as u32, hold)?;
+    rest();
+    let before = Held::of(&server)?;
+    println!("before: {before}");
+    let mut failed = 0.0;
+    let mut done = 0;
+    while done < minutes {
+        let next = LOOK.min(minutes - done);
+        failed += place(kit, &server, PER_SECOND, next * 60, hold)?;
+        done += next;
+        println!("after {done} minutes: {}", Held::of(&server)?);
+    }
+    rest();
+    let after = Held::of(&server)?;
+    println!("after:  {after}");
+    after.compare(&before, failed)
+}
+
+fn start(binary: &Path, agent: &str) -> anyhow::Result<Server> {
+    daemon::start(binary, &root().join("target/bench"), &format!("connect = \"{agent}\""))
+}
+
+/// Calls at a rate for so many seconds; how many failed.
+fn place(kit: &Kit, server: &Server, rate: u32, seconds: u32, hold_ms: u32) -> anyhow::Result<f64> {
+    let (rate, seconds, hold) = (rate.to_string(), seconds.to_string(), hold_ms.to_string());
+    let more = ["--rate", &rate, "--secs", &seconds, "--warm", "0", "--hold-ms", &hold];
+    let figures = kit.calls(SIP, "+14155550100", server.0.id(), &more)?;
     println!("calls {} failed {}", figure(&figures, "ok")?, figure(&figures, "failed")?);
-    println!("memory {} KiB, then {} KiB", before.0, after.0);
-    println!("descriptors {}, then {}; threads {}, then {}", before.1, after.1, before.2, after.2);
-    ensure!(figure(&figures, "failed")? == 0.0, "calls failed");
-    ensure!(after.0 <= before.0 + SLACK, "memory grew");
-    ensure!(after.1 <= before.1 && after.2 <= before.2, "descriptors or threads were not given back");
-    Ok(())
+    figure(&figures, "failed")
+}
+
+/// The last transactions end 32 s after their calls.
+fn rest() {
+    std::thread::sleep(Duration::from_secs(36));
+}
+
+/// What the daemon holds.
+struct Held {
+    kib: u64,
+    descriptors: usize,
+    threads: usize,
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} KiB, {} descriptors, {} threads", self.kib, self.descriptors, self.threads)
+    }
+}
+
+impl Held {
+    fn of(server: &Server) -> anyhow::Result<Self> {
+        Ok(Self { kib: server.pss()?, descriptors: server.descriptors()?, threads: server.threads()? })
+    }
+
+    fn compare(&self, before: &Self, failed: f64) -> anyhow::Result<()> {
+        ensure!(failed == 0.0, "calls failed");
+        ensure!(self.kib <= before.kib + SLACK, "memory grew");
+        ensure!(self.descriptors <= before.descriptors, "descriptors were not given back");
+        ensure!(self.threads <= before.threads, "threads were not given back");
+        Ok(())
+    }
 }

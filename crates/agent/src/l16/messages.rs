@@ -118,7 +118,7 @@ enum Id {
 }
 
 /// Reads a text message; audio in it is decoded into `audio`.
-pub(super) fn read<'a>(text: &'a str, audio: &mut Vec<u8>) -> FromAgent<'a> {
+pub fn read<'a>(text: &'a str, audio: &mut Vec<u8>) -> FromAgent<'a> {
     let (kind, data) = match serde_json::from_str::<Message<'a>>(text) {
         Ok(Message { kind: Some(kind), data }) => (kind, data.unwrap_or_default()),
         Ok(Message { kind: None, .. }) => return FromAgent::event(text),

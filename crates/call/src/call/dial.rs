@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use trunkline_routing::Pii;
 use trunkline_sdp::{Member, Selection};
 use trunkline_signalling::dialog::{Cx, Ended};
 use trunkline_sip::Flow;
@@ -16,7 +17,7 @@ use crate::{CallHandle, CallStart, EndedBy, Output, PlaceCall, ShardConfig, Time
 /// What a call that we place keeps beside its legs.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    pub(super) variables: Vec<(String, String)>,
+    pub(super) variables: Pii<Vec<(String, String)>>,
     /// Keys to press once it is answered.
     dtmf_prefix: Option<String>,
 }
@@ -53,7 +54,10 @@ impl Call {
         found: Result<(Flow, bool), String>,
         out: &mut VecDeque<Output>,
     ) {
-        if member != Member::FIRST || self.phase != Phase::Finding {
+        if member != Member::FIRST {
+            return self.leg_flow_found(cx, member, found, out);
+        }
+        if self.phase != Phase::Finding {
             return;
         }
         self.first.way(found.as_ref().ok().copied());
@@ -161,8 +165,8 @@ impl Call {
             call_id: self.id.clone(),
             sip_call_id: self.first.sip_call_id().to_owned(),
             direction: self.direction(),
-            from: super::caller_text(&self.route.caller, self.route.hide_phone_number),
-            to: self.route.called.to_string(),
+            from: Pii::new(super::caller_text(&self.route.caller, self.route.hide_phone_number)),
+            to: Pii::new(self.route.called.to_string()),
             trunk: self.route.trunk.name.clone(),
             agent: self.route.agent.name.clone(),
             started_at: Timestamp(self.started.utc),

@@ -5,7 +5,7 @@ use trunkline_sdp::Codec;
 
 use super::{MAX_PAYLOAD, RtpLeg};
 use crate::codec::{Decoder, Encoder};
-use crate::g711::{linear_to_ulaw, silence, ulaw_to_linear};
+use crate::g711::{encode, ulaw_to_linear};
 
 /// Rate of what a room carries.
 const RATE: u32 = 8000;
@@ -32,55 +32,85 @@ impl Translator {
         self.decoder.codec()
     }
 
-    /// A payload of ours in the leg's codec; its length is 0 where the codec has no frames so long.
-    pub(super) fn encode(&mut self, audio: &[u8], out: &mut [u8; MAX_PAYLOAD]) -> usize {
-        let mut pcm = [0; MAX_PAYLOAD];
-        let Some(pcm) = pcm.get_mut(..audio.len()) else { return 0 };
-        for (sample, byte) in pcm.iter_mut().zip(audio) {
-            *sample = ulaw_to_linear(*byte);
-        }
-        self.encoder.encode(pcm, out)
+    /// Samples of ours in the leg's codec; the length is 0 where the codec has no frames so long.
+    pub(super) fn encode(&mut self, samples: &[i16], out: &mut [u8; MAX_PAYLOAD]) -> usize {
+        self.encoder.encode(samples, out)
     }
 
-    fn decode<'b>(&mut self, payload: Option<&[u8]>, out: &'b mut [u8; MAX_PAYLOAD]) -> &'b [u8] {
-        let mut pcm = [0; MAX_PAYLOAD];
-        let decoded = payload.map_or(0, |payload| self.decoder.decode(payload, &mut pcm));
+    fn decode(&mut self, payload: Option<&[u8]>, out: &mut [i16; MAX_PAYLOAD]) -> usize {
+        let decoded = payload.map_or(0, |payload| self.decoder.decode(payload, out));
         // A frame that was lost, or that the peer did not think worth sending.
         if decoded == 0 {
-            self.decoder.conceal(&mut pcm[..self.frame]);
+            self.decoder.conceal(&mut out[..self.frame]);
         } else {
             self.frame = decoded;
         }
-        for (byte, sample) in out.iter_mut().zip(&pcm[..self.frame]) {
-            *byte = linear_to_ulaw(*sample);
-        }
-        &out[..self.frame]
+        self.frame
     }
 }
 
 impl RtpLeg {
-    /// A payload of the peer's, in order, as the room carries it.
-    pub(crate) fn carried<'b>(&mut self, payload: &'b [u8], out: &'b mut [u8; MAX_PAYLOAD]) -> &'b [u8] {
-        match &mut self.translator {
-            None => payload,
-            Some(translator) => translator.decode(Some(payload), out),
+    /// The codec of its payloads.
+    pub(crate) fn spoken(&self) -> Option<Codec> {
+        self.spec.map(|spec| spec.codec)
+    }
+
+    /// Whether a payload of the other's can be sent to this peer as it is.
+    pub(crate) fn takes_payloads_of(&self, other: &Self) -> bool {
+        match (&self.spec, &other.spec) {
+            (Some(ours), Some(theirs)) => ours.codec == theirs.codec && ours.ptime == theirs.ptime,
+            _ => false,
         }
     }
 
-    /// What stands for a payload that was lost: silence of `length`, or what the codec makes of it.
-    pub(crate) fn missed<'b>(&mut self, length: usize, out: &'b mut [u8; MAX_PAYLOAD]) -> &'b [u8] {
-        match &mut self.translator {
-            None => {
-                out.fill(silence(self.codec()));
-                &out[..length.min(MAX_PAYLOAD)]
-            }
-            Some(translator) => translator.decode(None, out),
+    /// Whether the room carries the payloads of this leg as they are.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.translator.is_none()
+    }
+
+    /// The samples of a payload of the peer's, in order; of one that was lost, `length` long, what may stand
+    /// for it. Gives their number.
+    pub(crate) fn samples(
+        &mut self,
+        payload: Option<&[u8]>,
+        length: usize,
+        out: &mut [i16; MAX_PAYLOAD],
+    ) -> usize {
+        if let Some(translator) = &mut self.translator {
+            return translator.decode(payload, out);
         }
+        let codec = self.codec();
+        let decoder = match &mut self.decoder {
+            Some(decoder) if decoder.codec() == codec => decoder,
+            other => other.insert(Box::new(Decoder::new(codec))),
+        };
+        match payload.map_or(0, |payload| decoder.decode(payload, out)) {
+            0 => {
+                let length = length.min(MAX_PAYLOAD);
+                decoder.conceal(&mut out[..length]);
+                length
+            }
+            decoded => decoded,
+        }
+    }
+
+    /// Samples as the room carries them.
+    pub(crate) fn carried<'b>(&self, samples: &[i16], out: &'b mut [u8; MAX_PAYLOAD]) -> &'b [u8] {
+        let codec = self.codec();
+        for (byte, sample) in out.iter_mut().zip(samples) {
+            *byte = encode(*sample, codec);
+        }
+        &out[..samples.len().min(MAX_PAYLOAD)]
+    }
+
+    /// Whether key presses are listened for in the audio, because the peer has no better way.
+    pub(crate) fn hears_tones(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.events.is_none())
     }
 
     /// A key that is pressed in the audio that the room carries, where the peer has no better way.
     pub(crate) fn pressed_in(&mut self, audio: &[u8]) -> Option<char> {
-        if self.spec.is_none_or(|spec| spec.events.is_some()) {
+        if !self.hears_tones() {
             return None;
         }
         let linear = if self.codec() == Codec::Pcma { crate::g711::alaw_to_linear } else { ulaw_to_linear };

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::g711::ulaw_to_linear;
+
 /// One on its way.
 pub(super) struct Playing {
     audio: Arc<[u8]>,
@@ -15,16 +17,19 @@ impl Playing {
         Self { audio, at: 0, repeat }
     }
 
-    /// The next of it; true where that was the last.
-    pub(super) fn take(&mut self, out: &mut [u8]) -> bool {
+    /// The next of it, then silence; true where that was the last.
+    pub(super) fn take(&mut self, out: &mut [i16]) -> bool {
         let mut filled = 0;
         while filled < out.len() {
             let rest = self.audio.get(self.at..).unwrap_or_default();
             let count = rest.len().min(out.len() - filled);
-            out[filled..filled + count].copy_from_slice(&rest[..count]);
+            for (sample, byte) in out[filled..].iter_mut().zip(&rest[..count]) {
+                *sample = ulaw_to_linear(*byte);
+            }
             (filled, self.at) = (filled + count, self.at + count);
             if self.at >= self.audio.len() {
                 if !self.repeat || self.audio.is_empty() {
+                    out[filled..].fill(0);
                     return true;
                 }
                 self.at = 0;

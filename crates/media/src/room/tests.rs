@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex};
 use trunkline_sdp::Codec;
 use trunkline_sdp::control::{AgentAsk, Recording};
 
+use trunkline_sdp::media::DtmfMethod;
+
 use super::*;
 use crate::RtpHeader;
+use crate::participant::{Frame, RoomIo};
 use crate::ports::Ports;
 use crate::write_rtp;
 
@@ -31,6 +34,8 @@ impl Participant for Generator {
     }
 }
 
+mod mixing;
+
 /// µ-law to and from there.
 fn terms(remote: SocketAddr) -> MediaSpec {
     MediaSpec {
@@ -47,23 +52,46 @@ fn terms(remote: SocketAddr) -> MediaSpec {
         sends: true,
         receives: true,
         srtp: None,
-        dtmf: trunkline_sdp::media::DtmfMethod::Auto,
+        dtmf: DtmfMethod::Auto,
     }
 }
 
-/// A room that plays to a socket of the test's.
-fn room(agent: Box<dyn Participant>, start: Instant) -> (Room, UdpSocket) {
+/// A leg whose peer is a socket of the test's.
+fn leg(change: impl FnOnce(MediaSpec) -> Option<MediaSpec>, start: Instant) -> (RtpLeg, UdpSocket) {
     let far = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     far.set_nonblocking(true).expect("a mode");
     let probe = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let port = probe.local_addr().expect("an address").port() & !1;
     drop(probe);
     let pair = Ports::new(&(port..=port + 40)).open(IpAddr::from([127, 0, 0, 1]), start).expect("a pair");
-    let spec = terms(far.local_addr().expect("an address"));
-    let mut room = Room::new(1, RtpLeg::new(pair, Some(spec), 7, start), start);
-    room.agent = Some(agent);
-    room.start(start, start);
+    let spec = change(terms(far.local_addr().expect("an address")));
+    (RtpLeg::new(pair, spec, 7, start), far)
+}
+
+/// A room whose clock's grid begins a second before.
+fn empty(start: Instant) -> Room {
+    Room::new(1, start.checked_sub(Duration::from_secs(1)).expect("a while ago"), start)
+}
+
+/// A room that plays to a socket of the test's.
+fn room(agent: Box<dyn Participant>, start: Instant) -> (Room, UdpSocket) {
+    let (leg, far) = leg(Some, start);
+    let mut room = empty(start);
+    assert!(room.add(Member::FIRST, leg));
+    room.join(agent, start);
+    room.start(start);
     (room, far)
+}
+
+/// Its thread looks after a room: shortly before, and then.
+fn tick(room: &mut Room, now: Instant) {
+    room.wake_at(now.checked_sub(Duration::from_millis(6)).expect("a while ago"));
+    room.tick(now);
+}
+
+/// The events of a room.
+fn told(room: &mut Room) -> Vec<RoomEvent> {
+    std::iter::from_fn(|| room.floor.told.next()).collect()
 }
 
 #[test]
@@ -72,8 +100,8 @@ fn a_generator_never_pauses() {
     let (mut room, far) = room(Box::new(Generator), start);
     let mut packet = [0; 400];
     for n in 0..500 {
-        room.tick(start + Duration::from_millis(20 * n));
-        assert_eq!(room.told.next(), None);
+        tick(&mut room, start + Duration::from_millis(20 * n));
+        assert_eq!(room.floor.told.next(), None);
         let length = far.recv(&mut packet).expect("a packet a tick");
         assert_eq!(length, 172);
         assert!(packet[12..length].iter().all(|byte| *byte == SAID), "packet {n} has silence in it");
@@ -90,11 +118,11 @@ fn packets_that_come_are_taken_and_answered_by_the_clock_alone() {
         let timestamp = u32::from(sequence) * 160;
         let header = RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc: 9 };
         assert_eq!(write_rtp(&header, &[0xff; 160], &mut bytes), 172);
-        room.packet(&bytes, from, start);
-        assert_eq!(room.told.next(), None);
+        room.packet(0, &bytes, from, start);
+        assert_eq!(room.floor.told.next(), None);
     }
     far.recv(&mut bytes).expect_err("nothing is sent before the clock says so");
-    assert_eq!(room.leg.stats().packets_received, 50);
+    assert_eq!(room.floor.line(Member::FIRST).expect("there").leg.stats().packets_received, 50);
 }
 
 /// Says so many bytes at once and leaves.
@@ -125,8 +153,8 @@ fn what_an_agent_said_before_it_left_is_played_out_for_ten_seconds_at_most() {
         let mut heard = 0;
         let mut left = None;
         for n in 0..600 {
-            room.tick(start + Duration::from_millis(20 * n));
-            left = room.told.next();
+            tick(&mut room, start + Duration::from_millis(20 * n));
+            left = room.floor.told.next();
             if let Ok(length) = far.recv(&mut packet) {
                 heard += u64::from(packet[12..length].iter().all(|byte| *byte == SAID));
             }
@@ -165,16 +193,16 @@ fn a_caller_in_a_law_and_an_agent_in_mu_law_understand_each_other() {
     let (mut room, far) = room(Box::new(Ulaw(Arc::clone(&kept))), start);
     let spec =
         MediaSpec { codec: Codec::Pcma, payload_type: 8, ..terms(far.local_addr().expect("an address")) };
-    room.update(spec, start);
+    room.update(Member::FIRST, spec, start);
     // 0xd5 is A-law's smallest step above nought, 8 of 32,768.
     let header = RtpHeader { marker: false, payload_type: 8, sequence: 1, timestamp: 0, ssrc: 9 };
     let mut bytes = [0; 172];
     assert_eq!(write_rtp(&header, &[0xd5; 160], &mut bytes), 172);
-    room.packet(&bytes, far.local_addr().expect("an address"), start);
+    room.packet(0, &bytes, far.local_addr().expect("an address"), start);
     let heard = kept.lock().expect("whole").clone();
     assert!(heard.len() == 160 && heard.iter().all(|byte| crate::ulaw_to_linear(*byte) == 8), "{heard:?}");
     for n in 0..20 {
-        room.tick(start + Duration::from_millis(20 * n));
+        tick(&mut room, start + Duration::from_millis(20 * n));
     }
     let mut packet = [0; 400];
     let length = far.recv(&mut packet).expect("a packet");
@@ -221,9 +249,9 @@ fn a_packet_costs_no_allocation() {
             let header = RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc: 9 };
             assert_eq!(write_rtp(&header, &[0xff; 160], &mut bytes), 172);
             let now = start + Duration::from_millis(20 * u64::from(sequence));
-            talks.packet(&bytes, far.local_addr().expect("an address"), now);
-            echoes.packet(&bytes, other.local_addr().expect("an address"), now);
-            talks.tick(now);
+            talks.packet(0, &bytes, far.local_addr().expect("an address"), now);
+            echoes.packet(0, &bytes, other.local_addr().expect("an address"), now);
+            tick(&mut talks, now);
             while far.recv(&mut [0; 400]).is_ok() || other.recv(&mut [0; 400]).is_ok() {}
         }
     };
@@ -247,15 +275,15 @@ fn sent(far: &UdpSocket) -> Vec<(u8, bool, u16, u32, Vec<u8>)> {
 fn a_key_is_pressed_in_events_between_what_the_agent_says() {
     let start = Instant::now();
     let (mut room, far) = room(Box::new(Generator), start);
-    let tick = |room: &mut Room, from: u64, to: u64| {
+    let ticks = |room: &mut Room, from: u64, to: u64| {
         for n in from..to {
-            room.tick(start + Duration::from_millis(20 * n));
-            assert_eq!(room.told.next(), None);
+            tick(room, start + Duration::from_millis(20 * n));
+            assert_eq!(room.floor.told.next(), None);
         }
     };
-    tick(&mut room, 0, 5);
-    room.press("7", start);
-    tick(&mut room, 5, 30);
+    ticks(&mut room, 0, 5);
+    room.press(Member::FIRST, "7");
+    ticks(&mut room, 5, 30);
     let all = sent(&far);
     assert_eq!(all.len(), 30, "a packet a tick, whatever it is");
     for two in all.windows(2) {
@@ -279,26 +307,26 @@ fn an_echo_stands_still_while_a_key_is_pressed_and_goes_on_behind_it() {
     let (mut room, far) = room(Box::new(Mirror), start);
     let from = far.local_addr().expect("an address");
     let mut bytes = [0; 172];
-    room.press("1", start);
+    room.press(Member::FIRST, "1");
     let mut last = 0;
     for sequence in 0..40u16 {
         let now = start + Duration::from_millis(20 * u64::from(sequence));
         let timestamp = 5000 + u32::from(sequence) * 160;
         let header = RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc: 9 };
         assert!(write_rtp(&header, &[0x21; 160], &mut bytes) > 0);
-        room.packet(&bytes, from, now);
-        room.tick(now);
+        room.packet(0, &bytes, from, now);
+        tick(&mut room, now);
         for packet in sent(&far) {
             let step = packet.3.wrapping_sub(last) as i32;
             assert!(last == 0 || step >= 0, "time never goes back: {step}");
             last = packet.3;
         }
     }
-    assert!(room.next_tick.is_none(), "the clock stands again");
-    room.packet(&bytes, from, start + Duration::from_secs(1));
+    assert!(room.next_step.is_none(), "the clock stands again");
+    room.packet(0, &bytes, from, start + Duration::from_secs(1));
     let header = RtpHeader { marker: false, payload_type: 0, sequence: 40, timestamp: 5000 + 6400, ssrc: 9 };
     assert!(write_rtp(&header, &[0x21; 160], &mut bytes) > 0);
-    room.packet(&bytes, from, start + Duration::from_secs(1));
+    room.packet(0, &bytes, from, start + Duration::from_secs(1));
     assert_eq!(sent(&far).last().map(|packet| packet.4[0]), Some(0x21), "it echoes again");
 }
 
@@ -306,10 +334,14 @@ fn an_echo_stands_still_while_a_key_is_pressed_and_goes_on_behind_it() {
 fn a_peer_that_takes_no_events_hears_the_two_tones_of_a_key() {
     let start = Instant::now();
     let (mut room, far) = room(Box::new(Generator), start);
-    room.update(MediaSpec { events: None, ..terms(far.local_addr().expect("an address")) }, start);
-    room.press("1", start);
+    room.update(
+        Member::FIRST,
+        MediaSpec { events: None, ..terms(far.local_addr().expect("an address")) },
+        start,
+    );
+    room.press(Member::FIRST, "1");
     for n in 0..8 {
-        room.tick(start + Duration::from_millis(20 * n));
+        tick(&mut room, start + Duration::from_millis(20 * n));
     }
     let linear: Vec<f64> = sent(&far)
         .iter()
@@ -364,8 +396,8 @@ fn comfort_noise_takes_its_place_in_the_order_and_is_neither_heard_nor_missed() 
         let header = RtpHeader { marker: false, payload_type, sequence, timestamp, ssrc: 9 };
         let length = if payload_type == 13 { 1 } else { 160 };
         let length = write_rtp(&header, &[0x40; 160][..length], &mut bytes);
-        room.packet(&bytes[..length], from, start);
-        assert_eq!(room.told.next(), None);
+        room.packet(0, &bytes[..length], from, start);
+        assert_eq!(room.floor.told.next(), None);
     }
     let heard = std::mem::take(&mut *notes.0.lock().expect("whole"));
     let audio = (160, false);
@@ -377,19 +409,19 @@ fn a_sound_is_heard_instead_of_the_agent_until_its_end_is_told_or_it_is_hushed()
     let start = Instant::now();
     let (mut room, far) = room(Box::new(Generator), start);
     let at = |n: u64| start + Duration::from_millis(20 * n);
-    room.play([0x21; 400].into(), false, start);
-    (0..5).for_each(|n| room.tick(at(n)));
+    room.play(Member::FIRST, [0x21; 400].into(), false);
+    (0..5).for_each(|n| tick(&mut room, at(n)));
     let heard: Vec<_> = sent(&far).into_iter().map(|packet| packet.4).collect();
-    assert_eq!((heard[0][0], heard[1][159], heard[2][79]), (0x21, 0x21, 0x21));
-    assert_eq!(heard[3], [SAID; 160], "the agent again");
-    assert_eq!(room.told.next(), Some(RoomEvent::Played(Member::FIRST)));
-    room.play([0x21; 400].into(), true, start);
-    (5..30).for_each(|n| room.tick(at(n)));
-    assert!(sent(&far).iter().all(|packet| packet.4 == [0x21; 160]), "over and over");
-    room.hush();
-    (30..32).for_each(|n| room.tick(at(n)));
-    assert!(sent(&far).iter().all(|packet| packet.4 == [SAID; 160]));
-    assert_eq!(room.told.next(), None, "what was hushed or repeats has no end to be told");
+    assert_eq!((heard[0][40], heard[1][159], heard[2][79]), (0x21, 0x21, 0x21));
+    assert_eq!(heard[3][40..], [SAID; 120], "the agent again");
+    assert_eq!(told(&mut room), [RoomEvent::Played(Member::FIRST)]);
+    room.play(Member::FIRST, [0x21; 400].into(), true);
+    (5..30).for_each(|n| tick(&mut room, at(n)));
+    assert!(sent(&far).iter().all(|packet| packet.4[40..] == [0x21; 120]), "over and over");
+    room.hush(Member::FIRST);
+    (30..32).for_each(|n| tick(&mut room, at(n)));
+    assert!(sent(&far).iter().all(|packet| packet.4[40..] == [SAID; 120]));
+    assert_eq!(told(&mut room), [], "what was hushed or repeats has no end to be told");
 }
 
 /// Counts what it is told.
@@ -426,20 +458,20 @@ fn keys_go_to_the_call_where_it_listens_and_else_to_the_agent() {
     let start = Instant::now();
     let agent = Listener::default();
     let (mut room, _far) = room(Box::new(agent.clone()), start);
-    room.info('1', start);
+    room.info(Member::FIRST, '1', start);
     room.listen(Member::FIRST, true);
-    room.info('2', start);
+    room.info(Member::FIRST, '2', start);
     room.listen(Member::FIRST, false);
-    room.info('3', start);
+    room.info(Member::FIRST, '3', start);
     assert_eq!(*agent.digits.lock().expect("whole"), "13");
-    assert_eq!(room.told.next(), Some(RoomEvent::Digit(Member::FIRST, '2')));
+    assert_eq!(room.floor.told.next(), Some(RoomEvent::Digit(Member::FIRST, '2')));
     room.listen(Member::FIRST, true);
-    (0..200).for_each(|_| room.info('4', start));
-    let passed = std::iter::from_fn(|| room.told.next()).count();
+    (0..200).for_each(|_| room.info(Member::FIRST, '4', start));
+    let passed = std::iter::from_fn(|| room.floor.told.next()).count();
     assert_eq!(passed, 49, "so many in a second with the one before, and no more");
     room.slow_tick(Duration::from_secs(30), start);
-    room.info('5', start);
-    assert_eq!(room.told.next(), Some(RoomEvent::Digit(Member::FIRST, '5')));
+    room.info(Member::FIRST, '5', start);
+    assert_eq!(room.floor.told.next(), Some(RoomEvent::Digit(Member::FIRST, '5')));
 }
 
 #[test]
@@ -450,5 +482,5 @@ fn an_agent_is_told_its_news_and_asks_its_call() {
     room.tell(&AgentNews::Hold { on: true }, start);
     assert_eq!(*agent.news.lock().expect("whole"), [AgentNews::Hold { on: true }]);
     let asked = AgentAsk::Record { record: Recording::Start };
-    assert_eq!(room.told.next(), Some(RoomEvent::Ask(Box::new(asked))));
+    assert_eq!(room.floor.told.next(), Some(RoomEvent::Ask(Box::new(asked))));
 }

@@ -132,7 +132,7 @@ fn a_name_is_no_verification_nor_is_a_strangers_word() {
             load(&[Source { name: "t".to_owned(), text: tables.to_owned() }], None).expect("loads");
         let request = invite("sip:+14155550100@gw", more);
         let call = InboundCall { source: source.into(), names: &[], proved: None, request: &request };
-        let attributes = route(decide(&table, &call, &mut None)).attributes;
+        let attributes = route(decide(&table, &call, &mut None)).attributes.into_inner();
         attributes.into_iter().find(|(name, _)| name == "verification").map(|(_, value)| value)
     };
     let passed = Some("TN-Validation-Passed".to_owned());
@@ -153,7 +153,7 @@ fn a_name_is_no_verification_nor_is_a_strangers_word() {
 fn the_identity_is_shown_unless_the_caller_hides() {
     let more = format!("{CALLER}Identity: eyJ.abc.def;info=<https://x>\r\n");
     let shown = |more: &str| {
-        let attributes = route(ask("192.0.2.7", "sip:+14155550100@gw", more).0).attributes;
+        let attributes = route(ask("192.0.2.7", "sip:+14155550100@gw", more).0).attributes.into_inner();
         attributes.into_iter().find(|(name, _)| name == "identity").map(|(_, value)| value)
     };
     assert_eq!(shown(&more).as_deref(), Some("eyJ.abc.def;info=<https://x>"));
@@ -348,7 +348,7 @@ fn the_caller_and_the_attributes_come_from_the_headers() {
     let more = "From: \"Bob\" <sip:200@pbx>;tag=1\r\nP-Asserted-Identity: <sip:+14155550177@x;verstat=TN-Validation-Passed>\r\nDiversion: <sip:+14155550166@x>;reason=no-answer\r\nX-Account: 42\r\n";
     let Decision::Route(route) = ask("192.0.2.9", "sip:+14155550101@gw", more).0 else { panic!("routes") };
     assert_eq!(route.caller.to_string(), "+14155550177");
-    let attributes: Vec<_> = route.attributes.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    let attributes: Vec<_> = route.attributes.reveal().iter().map(|(n, v)| format!("{n}={v}")).collect();
     assert_eq!(
         attributes,
         ["caller_name=Bob", "diversion=+14155550166", "verification=TN-Validation-Passed", "account=42"]

@@ -9,7 +9,7 @@ use crate::Trunk;
 /// Whether the gateway gives that parameter itself, with every call.
 #[must_use]
 pub fn is_own_parameter(name: &str) -> bool {
-    matches!(name, "from_number" | "to_number") || name.starts_with("system__")
+    matches!(name, "from_number" | "to_number" | "reconnected") || name.starts_with("system__")
 }
 
 /// What the gateway takes from the INVITE where it is there.

@@ -6,7 +6,10 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Agent, Builtin, CallLimits, Connect, Number, Protocol, RouteTable, Trunk, TrunkAddress};
+use crate::{
+    Agent, Builtin, CallLimits, Connect, Number, Protocol, ReferForm, RouteTable, RtpFormat, Trunk,
+    TrunkAddress,
+};
 
 /// The keys of an entry and their values as text.
 type Keys = Vec<(&'static str, String)>;
@@ -75,6 +78,13 @@ fn trunk_changes(old: &Trunk, new: &Trunk) -> Vec<String> {
     if password(old) != password(new) {
         lines.push("auth_password: another one".to_owned());
     }
+    // Carriers take tokens in them.
+    if old.headers != new.headers {
+        let names = |trunk: &Trunk| {
+            list(&trunk.headers.reveal().iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())
+        };
+        lines.push(format!("headers: others, {} -> {}", names(old), names(new)));
+    }
     if lines.is_empty() && old != new {
         lines.push("changed".to_owned());
     }
@@ -82,7 +92,7 @@ fn trunk_changes(old: &Trunk, new: &Trunk) -> Vec<String> {
 }
 
 fn trunk_keys(trunk: &Trunk) -> Keys {
-    let auth = trunk.auth.as_ref();
+    let (auth, seconds) = (trunk.auth.as_ref(), |span: Duration| span.as_secs().to_string());
     let mut keys = vec![
         ("direction", word(&trunk.direction)),
         ("allowed_addresses", list(&trunk.allowed_addresses)),
@@ -92,18 +102,38 @@ fn trunk_keys(trunk: &Trunk) -> Keys {
         ("addresses", list(&trunk.addresses.iter().map(address).collect::<Vec<_>>())),
         ("auth_username", option(auth.map(|auth| &auth.username))),
         ("auth_realm", option(auth.and_then(|auth| auth.realm.as_ref()))),
+        ("challenge", trunk.challenge.to_string()),
+        ("register", trunk.register.to_string()),
+        ("register_expires_seconds", seconds(trunk.register_expires)),
+        ("options_interval_seconds", option(trunk.options_interval.map(seconds).as_ref())),
         ("outbound_numbers", list(&trunk.outbound_numbers)),
         ("allowed_destinations", list(&trunk.allowed_destinations)),
+        ("short_codes", list(&trunk.short_codes)),
+        ("follow_redirects", trunk.follow_redirects.to_string()),
+        ("asserted_identity", trunk.asserted_identity.to_string()),
+        ("privacy", word(&trunk.privacy)),
         ("calls_per_second", option(trunk.calls_per_second.as_ref())),
         ("max_calls", option(trunk.max_calls.as_ref())),
-        ("headers", pairs(&trunk.headers)),
+        ("refer", refer(trunk.refer).to_owned()),
+        ("accept_refer", trunk.accept_refer.to_string()),
+        ("replaces", trunk.replaces.to_string()),
         ("transport", word(&trunk.transport)),
         ("media_encryption", word(&trunk.media_encryption)),
+        ("sdes_over_plaintext", trunk.sdes_over_plaintext.to_string()),
+        ("dtmf", word(&trunk.dtmf)),
         ("destination_country", option(trunk.destination_country.as_ref())),
         ("headers_to_attributes", pairs(&trunk.headers_to_attributes)),
     ];
     keys.extend(limit_keys(&trunk.limits));
     keys
+}
+
+const fn refer(form: ReferForm) -> &'static str {
+    match form {
+        ReferForm::AtTrunk => "e164@trunk",
+        ReferForm::Tel => "tel",
+        ReferForm::AsGiven => "as-given",
+    }
 }
 
 fn agent_changes(old: &Agent, new: &Agent) -> Vec<String> {
@@ -113,6 +143,7 @@ fn agent_changes(old: &Agent, new: &Agent) -> Vec<String> {
             ("connect", connect(&agent.connect)),
             ("protocol", protocol(agent.protocol)),
             ("events", agent.events.to_string()),
+            ("reconnect_seconds", agent.reconnect.as_secs().to_string()),
             ("connect_timeout_seconds", agent.connect_timeout.as_secs().to_string()),
         ]
     };
@@ -139,6 +170,7 @@ fn number_keys(number: &Number) -> Keys {
         ("outbound", name_of(number.outbound.as_ref())),
         ("sms", name_of(number.sms.as_ref())),
         ("active", number.active.to_string()),
+        ("allowed_destinations", list(&number.allowed_destinations)),
         ("metadata", pairs(&number.metadata)),
     ];
     keys.extend(limit_keys(&number.limits));
@@ -170,12 +202,10 @@ fn address(address: &TrunkAddress) -> String {
 fn connect(connect: &Connect) -> String {
     match connect {
         Connect::DialIn => "dial-in".to_owned(),
+        Connect::Rtp(address) => format!("rtp://{address}"),
         Connect::Builtin(Builtin::Announce(file)) => format!("builtin:announce?file={file}"),
         Connect::Builtin(builtin) => format!("builtin:{}", word(builtin)),
-        // What follows a question mark is often a token.
-        Connect::Urls(urls) => {
-            list(&urls.iter().map(|url| url.split('?').next().unwrap_or(url)).collect::<Vec<_>>())
-        }
+        Connect::Urls(urls) => list(urls),
     }
 }
 
@@ -183,6 +213,9 @@ fn protocol(protocol: Protocol) -> String {
     match protocol {
         Protocol::Twilio => "twilio".to_owned(),
         Protocol::L16 { rate } => format!("l16 at {rate}"),
+        Protocol::Rtp(RtpFormat::Pcmu) => "rtp with PCMU".to_owned(),
+        Protocol::Rtp(RtpFormat::Pcma) => "rtp with PCMA".to_owned(),
+        Protocol::Rtp(RtpFormat::L16 { rate }) => format!("rtp with L16 at {rate}"),
     }
 }
 

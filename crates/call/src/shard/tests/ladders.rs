@@ -233,11 +233,12 @@ fn what_identifies_a_hidden_caller_reaches_nobody() {
         let call = bench.receive(text.as_bytes()).call();
         let said = bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
         let asked = said.outputs.into_iter().find_map(|output| match output {
-            Output::ConnectAgent(_, request) => Some(request.parameters),
+            Output::ConnectAgent(_, request) => Some(request.parameters.into_inner()),
             _ => None,
         });
         bench.input(Input::AgentConnected(call, Err("gone".to_owned())));
-        let record = bench.input(Input::RoomClosed(call, MediaStats::default())).record().from.clone();
+        let record =
+            bench.input(Input::RoomClosed(call, MediaStats::default())).record().from.reveal().clone();
         (asked.expect("an agent is asked for"), record)
     };
     let of = |parameters: &[(String, String)], name: &str| {

@@ -1,6 +1,6 @@
 //! Ladders of calls that we place.
 
-use trunkline_routing::{OutboundCall, decide_outbound};
+use trunkline_routing::{OutboundCall, Pii, decide_outbound};
 use trunkline_sip::{HeaderName, Request, reply};
 
 use super::*;
@@ -50,7 +50,7 @@ fn place_by(bench: &mut Bench, text: String) -> CallHandle {
         id: "call_1".to_owned(),
         sip_call_id: "out1".to_owned(),
         route,
-        variables: vec![("customer".to_owned(), "42".to_owned())],
+        variables: Pii::new(vec![("customer".to_owned(), "42".to_owned())]),
         fields: vec![("X-Order".to_owned(), "7".to_owned())],
         dtmf_prefix: Some("1w2".to_owned()),
     })));
@@ -78,7 +78,7 @@ pub(super) fn ring_by(bench: &mut Bench, change: impl FnOnce(&str) -> String) ->
         Some("192.0.2.10:10000".parse().expect("address")),
     ));
     let variables = said.outputs.into_iter().find_map(|output| match output {
-        Output::ConnectAgent(_, request) => Some(request.parameters),
+        Output::ConnectAgent(_, request) => Some(request.parameters.into_inner()),
         _ => None,
     });
     let variables = variables.expect("the agent comes before the callee's telephone rings");
@@ -160,7 +160,10 @@ fn a_call_goes_out_is_answered_and_ends() {
     let record = end(&mut bench, call);
     assert_eq!((record.direction, record.status, record.sip_code), ("outbound", Status::Completed, 200));
     assert_eq!((record.call_id.as_str(), record.sip_call_id.as_str()), ("call_1", "out1"));
-    assert_eq!((record.from.as_str(), record.to.as_str()), ("+14155550100", "+442079460000"));
+    assert_eq!(
+        (record.from.reveal().as_str(), record.to.reveal().as_str()),
+        ("+14155550100", "+442079460000")
+    );
     assert_eq!((record.ended_by, record.reason.as_str()), (crate::EndedBy::Callee, "the callee hung up"));
     assert_eq!(record.codec, Some("PCMA"));
 }

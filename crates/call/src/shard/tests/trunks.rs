@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use trunkline_routing::{OutboundCall, decide_outbound};
+use trunkline_routing::{OutboundCall, Pii, decide_outbound};
 use trunkline_sip::digest::{Asked, Challenge, Credentials};
 use trunkline_sip::{HeaderName, Method, Request, reply};
 
@@ -315,7 +315,7 @@ fn first_target(bench: &mut Bench) -> String {
         id: "call_1".to_owned(),
         sip_call_id: "out1".to_owned(),
         route,
-        variables: Vec::new(),
+        variables: Pii::default(),
         fields: Vec::new(),
         dtmf_prefix: None,
     })));

@@ -75,6 +75,32 @@ fn a_secret_that_was_rotated_is_told_but_not_shown() {
 }
 
 #[test]
+fn what_is_put_into_every_invite_is_told_by_name_only() {
+    let with = |value: &str| format!("auth_username = \"acme\"\nheaders = {{ X-Token = \"{value}\" }}");
+    let told = changes(&[("auth_username = \"acme\"", &with("s3cret"))]);
+    assert_eq!(told, ["~ trunk twilio: headers: others, [] -> [X-Token]"]);
+}
+
+#[test]
+fn every_key_of_a_trunk_is_told_by_its_name() {
+    for (line, told) in [
+        ("challenge = true", "challenge false -> true"),
+        ("register = true", "register false -> true"),
+        ("register_expires_seconds = 60", "register_expires_seconds 300 -> 60"),
+        ("options_interval_seconds = 30", "options_interval_seconds none -> 30"),
+        ("short_codes = [\"911\"]", "short_codes [] -> [911]"),
+        ("follow_redirects = true", "follow_redirects false -> true"),
+        ("asserted_identity = true", "asserted_identity false -> true"),
+        ("privacy = \"id\"", "privacy none -> id"),
+        ("sdes_over_plaintext = true", "sdes_over_plaintext false -> true"),
+        ("dtmf = \"info\"", "dtmf auto -> info"),
+    ] {
+        let with = format!("auth_username = \"acme\"\n{line}");
+        assert_eq!(changes(&[("auth_username = \"acme\"", &with)]), [format!("~ trunk twilio: {told}")]);
+    }
+}
+
+#[test]
 fn another_order_of_the_trunks_is_told() {
     let (head, rest) = TABLES.split_once("[[trunk]]\nname = \"other\"").expect("two trunks");
     let (other, rest) = rest.split_once("[[agent]]").expect("agents");

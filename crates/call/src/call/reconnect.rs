@@ -1,0 +1,62 @@
+//! An agent that was lost in mid-call and comes again, where its `reconnect_seconds` let it.
+//!
+//! ```text
+//!           its connection broke: DropAgent, Play music, ConnectAgent again
+//! There ──────────────────────────────────────────────────────────────────▶ Away
+//!   ▲                                                                        │
+//!   └──────────────── AgentConnected: Hush ──────────────────────────────────┤
+//!                                                     not reached in time: the call ends
+//! ```
+//! It gets the ids that it had, and is told that it was there before. The edge dials it until the time is over.
+
+use std::collections::VecDeque;
+
+use trunkline_sdp::Member;
+use trunkline_sdp::media::Sound;
+use trunkline_signalling::dialog::Cx;
+
+use super::{Call, Phase};
+use crate::{EndedBy, Output};
+
+/// What such an agent is told beside what it was told before.
+const PARAMETER: (&str, &str) = ("reconnected", "true");
+
+impl Call {
+    /// The agent's connection broke. True where it is sought; else the call is to end.
+    pub(super) fn seeks_agent(&mut self, out: &mut VecDeque<Output>) -> bool {
+        let window = self.route.agent.reconnect;
+        if self.phase != Phase::Talking || self.agent_away || window.is_zero() || !self.others.is_empty() {
+            return false;
+        }
+        self.step("the agent's connection broke; it is sought");
+        self.agent_away = true;
+        let (call, member) = (self.handle, Member::FIRST);
+        out.push_back(Output::DropAgent(call));
+        out.push_back(Output::Play { call, member, sound: Sound::Music, repeat: true });
+        let mut request = self.agent_request();
+        request.again = Some(window);
+        request.parameters.reveal_mut().push((PARAMETER.0.to_owned(), PARAMETER.1.to_owned()));
+        out.push_back(Output::ConnectAgent(call, Box::new(request)));
+        true
+    }
+
+    /// What came of it.
+    pub(super) fn agent_sought(
+        &mut self,
+        cx: &mut Cx<'_>,
+        outcome: Result<(), String>,
+        out: &mut VecDeque<Output>,
+    ) {
+        self.agent_away = false;
+        match outcome {
+            Ok(()) => {
+                self.step("the agent is there again");
+                out.push_back(Output::Hush(self.handle, Member::FIRST));
+            }
+            Err(why) => {
+                let reason = format!("the agent's connection broke, and it did not come again: {why}");
+                self.fail(cx, out, 480, EndedBy::Agent, &reason);
+            }
+        }
+    }
+}

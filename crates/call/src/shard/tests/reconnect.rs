@@ -1,0 +1,86 @@
+//! An agent that is lost in mid-call and comes again.
+
+use trunkline_sdp::media::{RoomEvent, Sound};
+
+use super::*;
+use crate::{AgentRequest, EndedBy};
+
+/// A bench whose agent is sought for ten seconds.
+fn bench() -> Bench {
+    let mut bench = Bench::new();
+    let bot = "name = \"echo\"\nconnect = \"ws://bot\"\nprotocol = \"twilio\"\nreconnect_seconds = 10";
+    let text = TABLE.replace("name = \"echo\"\nconnect = \"builtin:echo\"", bot);
+    let (table, _) = load(&[Source { name: "t".to_owned(), text }], None).expect("loads");
+    bench.input(Input::Reload(Arc::new(table)));
+    bench
+}
+
+/// What the call does with its agent, in order.
+fn steps(said: &Said) -> Vec<&'static str> {
+    let step = |output: &Output| match output {
+        Output::DropAgent(_) => Some("drop"),
+        Output::ConnectAgent(..) => Some("connect"),
+        Output::Play { sound: Sound::Music, repeat: true, .. } => Some("music"),
+        Output::Hush(..) => Some("hush"),
+        Output::CloseRoom(_) => Some("close"),
+        _ => None,
+    };
+    said.outputs.iter().filter_map(step).collect()
+}
+
+fn request(said: &Said) -> &AgentRequest {
+    let request = said.outputs.iter().find_map(|output| match output {
+        Output::ConnectAgent(_, request) => Some(request),
+        _ => None,
+    });
+    request.expect("the agent is connected")
+}
+
+#[test]
+fn an_agent_that_is_lost_is_sought_while_music_plays() {
+    let mut bench = bench();
+    let (call, _) = bench.talk("a", "+14155550100");
+    for _ in 0..2 {
+        let said = bench.input(Input::Room(call, RoomEvent::AgentLost));
+        assert_eq!(steps(&said), ["drop", "music", "connect"]);
+        let request = request(&said);
+        assert_eq!(request.again, Some(Duration::from_secs(10)));
+        let told = request.parameters.reveal().iter().filter(|(name, _)| name == "reconnected");
+        assert_eq!(told.map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["true"]);
+        assert_eq!(steps(&bench.input(Input::AgentConnected(call, Ok(())))), ["hush"]);
+    }
+    // An orderly end is none to come back from.
+    let said = bench.input(Input::Room(call, RoomEvent::AgentLeft));
+    assert_eq!((steps(&said), said.requests.len()), (vec!["close"], 1));
+}
+
+#[test]
+fn an_agent_that_does_not_come_again_ends_the_call() {
+    let mut bench = bench();
+    let (call, _) = bench.talk("a", "+14155550100");
+    bench.input(Input::Room(call, RoomEvent::AgentLost));
+    let said = bench.input(Input::AgentConnected(call, Err("refused".to_owned())));
+    assert_eq!(said.requests[0].method, trunkline_sip::Method::Bye);
+    let record = bench.input(Input::RoomClosed(call, MediaStats::default())).record().clone();
+    assert_eq!(record.ended_by, EndedBy::Agent);
+    assert!(record.reason.ends_with("did not come again: refused"), "{}", record.reason);
+}
+
+#[test]
+fn a_caller_who_does_not_wait_ends_the_search() {
+    let mut bench = bench();
+    let (call, tag) = bench.talk("a", "+14155550100");
+    bench.input(Input::Room(call, RoomEvent::AgentLost));
+    let said = bench.receive(in_dialog("a", "BYE", 2, &tag, "", "").as_bytes());
+    assert_eq!((said.codes(), steps(&said)), (vec![200], vec!["close"]));
+    // It came too late: the room that it may have come into is closed.
+    assert_eq!(steps(&bench.input(Input::AgentConnected(call, Ok(())))), ["close"]);
+}
+
+#[test]
+fn without_the_key_a_lost_agent_ends_the_call() {
+    let mut bench = Bench::new();
+    let (call, _) = bench.talk("a", "+14155550100");
+    let said = bench.input(Input::Room(call, RoomEvent::AgentLost));
+    assert_eq!((steps(&said), said.requests.len()), (vec!["close"], 1));
+}
