@@ -1,7 +1,7 @@
 //! The calls in progress and the last that ended, as the API shows them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -10,6 +10,7 @@ use trunkline_api::{
     ParticipantView, Quality, Rung, TimelineEntry,
 };
 use trunkline_call::{CallHandle, CallRecord, CallStart, MediaStats, Status, Timestamp};
+use trunkline_routing::ApiSettings;
 use trunkline_signalling::Now;
 use trunkline_sip::reason_phrase;
 
@@ -25,7 +26,7 @@ pub(crate) struct Calls {
     list: Mutex<List>,
     /// Ended calls that are kept; older ones are in the records only.
     max_ended: usize,
-    ladders: Arc<Ladders>,
+    pub(crate) ladders: Ladders,
 }
 
 #[derive(Default)]
@@ -123,8 +124,9 @@ impl Entry {
 }
 
 impl Calls {
-    pub(crate) fn new(max_ended: usize, ladders: Arc<Ladders>) -> Self {
-        Self { ids: DashMap::new(), list: Mutex::default(), max_ended, ladders }
+    pub(crate) fn new(api: &ApiSettings, shards: usize) -> Self {
+        let ladders = Ladders::new(api.ladders, shards);
+        Self { ids: DashMap::new(), list: Mutex::default(), max_ended: api.ended_calls, ladders }
     }
 
     /// A call that will begin: whoever asked for it may look for it at once.

@@ -26,7 +26,6 @@ use crate::alarm::Alarm;
 use crate::calls::Calls;
 use crate::clock::Clock;
 pub(crate) use crate::dispatcher::{Dispatcher, Queues};
-use crate::ladders::Ladders;
 use crate::links::{TrunkLinks, shown};
 use crate::masking::digits_hidden;
 use crate::metrics::Metrics;
@@ -64,7 +63,6 @@ pub(crate) struct Edges {
     pub(crate) table: Arc<ArcSwap<RouteTable>>,
     pub(crate) shards: Arc<[ShardState]>,
     pub(crate) calls: Arc<Calls>,
-    pub(crate) ladders: Arc<Ladders>,
     pub(crate) trunks: Arc<TrunkLoads>,
     pub(crate) links: Arc<TrunkLinks>,
     pub(crate) clock: Clock,
@@ -159,7 +157,7 @@ impl Edges {
     fn hand_over(&self, shard: &mut Shard, input: Input) {
         let now = self.clock.now();
         match &input {
-            Input::Message(message, ..) => self.ladders.received(shard.index(), message, now.mono),
+            Input::Message(message, ..) => self.calls.ladders.received(shard.index(), message, now.mono),
             Input::AgentConnected(call, outcome) => self.calls.agent(*call, outcome, now),
             Input::Press(call, keys) => {
                 self.calls.happened(*call, "keys_pressed", Some(format!("{} keys", keys.len())), now);
@@ -177,13 +175,13 @@ impl Edges {
             Input::Place(place) => (Some(place.id.clone()), place.sip_call_id.clone().into()),
             _ => return FirstLeg::default(),
         };
-        let opened = self.ladders.open(shard, &call_id);
+        let opened = self.calls.ladders.open(shard, &call_id);
         FirstLeg { id, call_id: opened.then_some(call_id) }
     }
 
     fn never_began(&self, shard: usize, first_leg: FirstLeg) {
         if let Some(call_id) = first_leg.call_id {
-            self.ladders.forget(shard, &call_id);
+            self.calls.ladders.forget(shard, &call_id);
         }
         if let Some(id) = first_leg.id {
             self.calls.never_began(&id);
@@ -240,7 +238,7 @@ impl Edges {
         match output {
             Output::Transmit(transmit) => {
                 self.metrics.sent(&transmit.payload);
-                self.ladders.sent(shard, &transmit.payload, self.clock.now().mono);
+                self.calls.ladders.sent(shard, &transmit.payload, self.clock.now().mono);
                 self.transport.send(transmit);
             }
             Output::OpenMedia { call, member, local, spec } => {

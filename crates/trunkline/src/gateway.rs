@@ -32,7 +32,6 @@ use crate::certificates;
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::driver::{Dispatcher, Edges, Observer, ShardState};
-use crate::ladders::Ladders;
 use crate::links::TrunkLinks;
 use crate::metrics::Metrics;
 use crate::placing::Placer;
@@ -49,6 +48,15 @@ pub struct Options {
     pub log_numbers: bool,
     /// Sees every call record.
     pub observer: Option<Observer>,
+}
+
+impl Options {
+    fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            given => given,
+        }
+    }
 }
 
 /// How long a call waits for its room to close before its record is written without figures.
@@ -69,10 +77,7 @@ impl Gateway {
     /// Where a socket, a file or a thread cannot be had.
     pub async fn start(loaded: Loaded, path: Option<PathBuf>, options: Options) -> anyhow::Result<Self> {
         let Loaded { node, table, folder, .. } = loaded;
-        let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            given => given,
-        };
+        let threads = options.threads();
         let key = random_key().context("the system gives no random bytes")?;
         let table = Arc::new(ArcSwap::from_pointee(table));
         let metrics = Arc::new(Metrics::new());
@@ -91,7 +96,6 @@ impl Gateway {
         let tls = certificates::load(&node, &folder, roots)?;
         let transport = settings::listen(&node, tls.clone(), Arc::clone(&guard), dispatcher.clone())?;
         let admission = Arc::new(Admission::new(node.sip.max_calls, node.sip.new_calls_per_second));
-        let ladders = Arc::new(Ladders::new(if node.api.ladders { threads } else { 0 }));
         let edges = Arc::new(Edges {
             transport: Arc::clone(&transport),
             pool,
@@ -104,8 +108,7 @@ impl Gateway {
             sids: Arc::new(DashMap::new()),
             table: Arc::clone(&table),
             shards: (0..threads).map(|_| ShardState::default()).collect(),
-            calls: Arc::new(Calls::new(node.api.ended_calls, Arc::clone(&ladders))),
-            ladders,
+            calls: Arc::new(Calls::new(&node.api, threads)),
             trunks: Arc::default(),
             links: Arc::clone(&links),
             clock: Clock::start(),

@@ -59,9 +59,9 @@ type Book = HashMap<Box<[u8]>, Ladder>;
 pub(crate) struct Ladders(Box<[Mutex<Book>]>);
 
 impl Ladders {
-    /// A book for each of so many shards.
-    pub(crate) fn new(shards: usize) -> Self {
-        Self((0..shards).map(|_| Mutex::default()).collect())
+    /// A book for each of so many shards, where they are wanted.
+    pub(crate) fn new(wanted: bool, shards: usize) -> Self {
+        Self((0..if wanted { shards } else { 0 }).map(|_| Mutex::default()).collect())
     }
 
     /// A leg's messages are kept from now on; false where they are already, or never are.
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn only_known_legs_are_kept_and_both_directions_of_them() {
-        let ladders = Ladders::new(2);
+        let ladders = Ladders::new(true, 2);
         assert!(ladders.open(1, b"a") && !ladders.open(1, b"a"));
         let text = b"INVITE sip:x@y SIP/2.0\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n\r\nCall-ID: b\r\n";
         ladders.sent(1, text, at(1));
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_long_leg_keeps_its_beginning_and_its_end() {
-        let ladders = Ladders::new(1);
+        let ladders = Ladders::new(true, 1);
         ladders.open(0, b"a");
         for n in 0..200 {
             ladders.sent(0, b"INFO sip:x SIP/2.0\r\nCall-ID: a\r\n\r\n", at(n));
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn without_books_nothing_is_kept() {
-        let ladders = Ladders::new(0);
+        let ladders = Ladders::new(false, 1);
         assert!(!ladders.open(0, b"a"));
         ladders.sent(0, b"INFO sip:x SIP/2.0\r\nCall-ID: a\r\n\r\n", at(1));
         assert_eq!(ladders.of(0, b"a").steps().count(), 0);
