@@ -76,7 +76,7 @@ pub(crate) struct ListQuery {
 }
 
 impl ListQuery {
-    fn read(self) -> Result<CallQuery, Problem> {
+    fn read(self) -> Result<CallQuery, Vec<FieldError>> {
         let mut errors = Vec::new();
         let limit = self.limit.map_or(Some(PAGE), |text| text.parse().ok());
         let limit = limit.filter(|limit| (1..=MAX_PAGE).contains(limit));
@@ -86,7 +86,7 @@ impl ListQuery {
         let status = word(self.status, "/status", &mut errors);
         let direction = word(self.direction, "/direction", &mut errors);
         if !errors.is_empty() {
-            return Err(Problem::of_fields(errors));
+            return Err(errors);
         }
         let Self { cursor, trunk, agent, number, .. } = self;
         let limit = limit.unwrap_or(PAGE);
@@ -125,7 +125,7 @@ pub(crate) async fn list(
     };
     match query.read() {
         Ok(query) => Json(backend.calls(&query)).into_response(),
-        Err(problem) => problem.into_response(),
+        Err(errors) => Problem::of_fields(errors).into_response(),
     }
 }
 
