@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use trunkline_sip::digest::Algorithm;
 use trunkline_sip::{Hop, Scheme, Uri, parse_host_port};
 
 use super::attributes;
@@ -31,6 +32,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let addresses = addresses(&mut reader);
     let auth = auth(&mut reader);
     let challenge = reader.boolean("challenge").unwrap_or(false);
+    let challenge_algorithms = algorithms(&mut reader);
     let register = reader.boolean("register").unwrap_or(false);
     let register_expires = reader.seconds("register_expires_seconds", 60..=86_400);
     let options_interval = reader.seconds("options_interval_seconds", 5..=3600);
@@ -63,6 +65,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
         addresses,
         auth,
         challenge,
+        challenge_algorithms,
         register,
         register_expires: register_expires.unwrap_or(REGISTER_EXPIRES),
         options_interval,
@@ -286,6 +289,30 @@ fn auth(reader: &mut Reader<'_, '_, '_>) -> Option<TrunkAuth> {
         }
         _ => None,
     }
+}
+
+/// The hashes of our challenges.
+fn algorithms(reader: &mut Reader<'_, '_, '_>) -> Vec<Algorithm> {
+    const KNOWN: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Md5, Algorithm::Sha512_256];
+    let Some(names) = reader.strings("challenge_algorithms") else {
+        return KNOWN[..2].to_vec();
+    };
+    let span = reader.span();
+    if names.is_empty() {
+        let what = "challenge_algorithms is empty; write [\"SHA-256\", \"MD5\"]";
+        reader.report.error(&span, what.to_owned());
+    }
+    let mut algorithms = Vec::new();
+    for (name, span) in names {
+        match KNOWN.into_iter().find(|known| known.name() == name) {
+            Some(algorithm) => algorithms.push(algorithm),
+            None => {
+                let what = format!("{name:?} is no hash; write \"SHA-256\", \"MD5\" or \"SHA-512-256\"");
+                reader.report.error(&span, what);
+            }
+        }
+    }
+    algorithms
 }
 
 fn numbers(reader: &mut Reader<'_, '_, '_>) -> Vec<E164> {
