@@ -78,7 +78,11 @@ fn the_carrier_takes_refuses_or_loses_a_refer() {
             Sipp::new(scenario, daemon.sip, "+14155550100").with(&["-t", transport]).run();
             let record = daemon.record();
             let result = &record["transfer"];
-            assert_eq!((result["ok"].as_bool(), result["code"].as_u64()), (Some(ok), code), "{scenario} {record}");
+            assert_eq!(
+                (result["ok"].as_bool(), result["code"].as_u64()),
+                (Some(ok), code),
+                "{scenario} {record}"
+            );
             let moved = record["transferred_to"].as_str();
             assert_eq!(moved, ok.then_some("+14155550177"), "{scenario} {record}");
             // The agent is told, unless the call was over at once.
@@ -96,7 +100,11 @@ fn a_caller_that_hangs_up_as_the_refer_comes_has_hung_up() {
     let mut daemon = Daemon::start(&tables(&agent, free_port(), "udp"));
     Sipp::new("uac_refer_crossed", daemon.sip, "+14155550100").run();
     let record = daemon.record();
-    assert_eq!((record["ended_by"].as_str(), record["transferred_to"].as_str()), (Some("caller"), None), "{record}");
+    assert_eq!(
+        (record["ended_by"].as_str(), record["transferred_to"].as_str()),
+        (Some("caller"), None),
+        "{record}"
+    );
     assert_eq!(record["transfer"]["ok"], false, "{record}");
 }
 
@@ -122,7 +130,10 @@ fn a_bridge_is_heard_both_ways() {
     let hertz = |heard: &Value| heard["peak_hz"].as_f64().unwrap_or_default();
     assert!((hertz(&callee) - 700.0).abs() < 10.0, "the callee hears the caller: {callee}");
     assert!((hertz(&caller) - 500.0).abs() < 10.0, "the caller hears the callee: {caller}");
-    assert_eq!((record["transfer"]["ok"].as_bool(), record["ended_by"].as_str()), (Some(true), Some("caller")));
+    assert_eq!(
+        (record["transfer"]["ok"].as_bool(), record["ended_by"].as_str()),
+        (Some(true), Some("caller"))
+    );
 }
 
 #[test]

@@ -77,7 +77,9 @@ impl Call {
 /// A value as it stands in a URI's header fields (RFC 3261 §25.1, `hvalue`).
 fn escaped(value: &str) -> String {
     value.bytes().fold(String::new(), |text, byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => text + char::from(byte).encode_utf8(&mut [0; 4]),
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+            text + char::from(byte).encode_utf8(&mut [0; 4])
+        }
         _ => format!("{text}%{byte:02X}"),
     })
 }

@@ -52,8 +52,7 @@ impl Call {
         self.on_line(party, cx, |line, cx| line.leg.answer_refer(cx, 202));
         let ask = Transfer { to: route.to.clone(), mode: TransferMode::Bridge, ..Transfer::default() };
         let stage = Stage::Referring { accepted: true, consult: None };
-        self.transfer =
-            Some(Box::new(Transferring { ask, route, wish: Wish::Peers, stage, deadline: None }));
+        self.transfer = Some(Box::new(Transferring { ask, route, wish: Wish::Peers, stage, deadline: None }));
         self.call_target(cx, out);
         self.act(cx, out);
     }
@@ -98,7 +97,13 @@ impl Call {
         }
         self.on_line(party, cx, |line, cx| line.leg.notify(cx, code.unwrap_or(503)));
         if self.line(party).is_none_or(|line| line.leg.is_over()) {
-            self.fail(cx, out, 480, EndedBy::Gateway, "the caller left, and who it wanted called did not come");
+            self.fail(
+                cx,
+                out,
+                480,
+                EndedBy::Gateway,
+                "the caller left, and who it wanted called did not come",
+            );
         }
         self.act(cx, out);
     }

@@ -149,7 +149,9 @@ impl Call {
             RoomEvent::AgentLost if self.seeks_agent(out) => return,
             RoomEvent::AgentLost if self.goes_on_without_agent(cx, out) => return,
             RoomEvent::AgentLost => (EndedBy::Agent, "the agent's connection broke"),
-            RoomEvent::NoMedia(member) if member == self.party => (EndedBy::Gateway, "no media from the caller"),
+            RoomEvent::NoMedia(member) if member == self.party => {
+                (EndedBy::Gateway, "no media from the caller")
+            }
             RoomEvent::NoMedia(member) => {
                 self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 480));
                 self.target_gone(cx, member, None, out);

@@ -197,6 +197,23 @@ fn a_bye_after_the_202_means_that_it_worked() {
 }
 
 #[test]
+fn a_transfer_before_the_ack_waits_for_it() {
+    let mut bench = Bench::new();
+    let source = Source { name: "t".to_owned(), text: TABLES.to_owned() };
+    bench.input(Input::Reload(Arc::new(load(&[source], None).expect("loads").0)));
+    let call = bench.receive(invite("a", "+14155550100", "").as_bytes()).call();
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
+    let said = bench.input(Input::AgentConnected(call, Ok(())));
+    let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");
+    assert!(methods(&ask(&mut bench, call, to(TransferMode::Cold))).is_empty());
+    let said = bench.receive(in_dialog("a", "ACK", 1, &tag, "", "").as_bytes());
+    assert_eq!(methods(&said), ["REFER"]);
+    answer(&mut bench, &said.requests[0], 202);
+    bench.receive(in_dialog("a", "BYE", 2, &tag, "", "").as_bytes());
+    assert_eq!(over(&mut bench, call).transferred_to.as_deref(), Some(TARGET));
+}
+
+#[test]
 fn what_fails_leaves_the_call_with_its_agent() {
     // Refused, refused late, ended without an outcome, no outcome at all, no answer at all.
     for case in 0..5 {
@@ -531,7 +548,10 @@ fn the_carrier_has_us_call_somebody_who_takes_its_place() {
     assert_eq!(again.codes(), [491], "one at a time");
     let invite = called(&mut bench, call, &said);
     let said = bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
-    assert_eq!((fragments(&said), hearing(&said)), (vec!["SIP/2.0 200 OK".to_owned()], among(&[second(), Member::AGENT])));
+    assert_eq!(
+        (fragments(&said), hearing(&said)),
+        (vec!["SIP/2.0 200 OK".to_owned()], among(&[second(), Member::AGENT]))
+    );
     assert!(results(&said).is_empty() && !drops_agent(&said), "no transfer of the agent's");
     let last = said.requests.iter().find(|request| request.method.as_str() == "NOTIFY").expect("a NOTIFY");
     assert!(field(last, &HeaderName::SubscriptionState).starts_with("terminated"));
@@ -591,7 +611,8 @@ fn the_carrier_may_not_have_us_call_just_anybody() {
         let said = bench.receive(refer.as_bytes());
         assert_eq!((said.codes(), methods(&said).len()), (vec![603], 0), "{target}");
     }
-    for (cseq, fields) in [(7, ""), (8, "Refer-To: nonsense\r\n"), (9, "Refer-To: <sip:a@b>, <sip:c@d>\r\n")] {
+    for (cseq, fields) in [(7, ""), (8, "Refer-To: nonsense\r\n"), (9, "Refer-To: <sip:a@b>, <sip:c@d>\r\n")]
+    {
         let said = bench.receive(in_dialog("a", "REFER", cseq, &tag, fields, "").as_bytes());
         assert_eq!(said.codes(), [400], "{fields}");
     }
@@ -602,7 +623,8 @@ fn the_carrier_may_not_have_us_call_just_anybody() {
 
 /// An attended transfer that the agent completes: our REFER, and the consultation's INVITE.
 fn attended(trunk: &str) -> (Bench, CallHandle, String, Said, Request) {
-    let (mut bench, call, tag) = talking_by(&TABLES.replace("address = \"192", &format!("{trunk}address = \"192")));
+    let (mut bench, call, tag) =
+        talking_by(&TABLES.replace("address = \"192", &format!("{trunk}address = \"192")));
     let said = ask(&mut bench, call, to(TransferMode::Attended));
     let invite = called(&mut bench, call, &said);
     bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
