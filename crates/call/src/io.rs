@@ -10,7 +10,7 @@ use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
 use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
 
-use crate::{CallRecord, TrunkCharge, TrunkState, TrunkTask};
+use crate::{CallRecord, Timestamp, TrunkCharge, TrunkState, TrunkTask};
 
 /// Our handle of a call: its shard in the upper 16 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,8 +75,8 @@ pub struct CallStart {
     pub trunk: String,
     /// Agent.
     pub agent: String,
-    /// Seconds since the Unix epoch.
-    pub started_at: f64,
+    /// INVITE.
+    pub started_at: Timestamp,
 }
 
 /// An input of a shard.
