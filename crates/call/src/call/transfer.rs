@@ -260,35 +260,8 @@ impl Call {
         self.join(cx, member, false, out);
     }
 
-    /// The agent, or the API, is done talking to who was called: the caller is joined with it, and the agent
-    /// leaves or stays.
-    pub(crate) fn complete_transfer(&mut self, cx: &mut Cx<'_>, stays: bool, out: &mut VecDeque<Output>) {
-        match self.transfer.as_ref().map(|transfer| &transfer.stage) {
-            Some(Stage::Consulting { member }) => {
-                let member = *member;
-                match self.replacing(member).filter(|_| !stays) {
-                    Some(refer_to) => self.refer(cx, refer_to, Some(member), out),
-                    None => self.join(cx, member, stays, out),
-                }
-            }
-            _ => self.tell_result(failure(None, "nobody is there to be joined with the caller"), out),
-        }
-    }
-
-    /// The transfer is given up: the caller comes back.
-    pub(crate) fn cancel_transfer(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
-        match self.transfer.as_ref().map(|transfer| &transfer.stage) {
-            // What the carrier does cannot be called back.
-            Some(Stage::Referring { .. } | Stage::Moved | Stage::Replaced { .. }) => {
-                self.tell_result(failure(None, "the carrier has the transfer in its hands"), out);
-            }
-            Some(_) => self.back(cx, out, None, "cancelled"),
-            None => self.tell_result(failure(None, "there is no transfer"), out),
-        }
-    }
-
     /// Caller and target talk to each other; the agent leaves, unless it is to stay.
-    fn join(&mut self, cx: &mut Cx<'_>, member: Member, stays: bool, out: &mut VecDeque<Output>) {
+    pub(super) fn join(&mut self, cx: &mut Cx<'_>, member: Member, stays: bool, out: &mut VecDeque<Output>) {
         self.step("the caller is joined with who was called");
         let call = self.handle;
         self.through(out);
