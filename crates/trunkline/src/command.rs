@@ -19,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use phone::{Phone, PhonePlan, PhoneReport};
 
+use trunkline_routing::Secret;
 use trunkline_sip::text::OneLine;
 
 use crate::spool::Spool;
@@ -166,8 +167,12 @@ struct ApiArgs {
     #[arg(long, env = "TRUNKLINE_API", default_value = "http://127.0.0.1:8080")]
     api: String,
     /// A key of it, which the gateway knows by its hash (`trunkline key`).
-    #[arg(long, env = "TRUNKLINE_KEY", hide_env_values = true)]
-    key: Option<String>,
+    #[arg(long, env = "TRUNKLINE_KEY", hide_env_values = true, value_parser = secret)]
+    key: Option<Secret<String>>,
+}
+
+fn secret(text: &str) -> Result<Secret<String>, std::convert::Infallible> {
+    Ok(Secret::new(text.to_owned()))
 }
 
 #[derive(Args)]
