@@ -14,14 +14,16 @@ mod config;
 mod io;
 mod record;
 mod shard;
+mod timestamp;
 mod trunk;
 
 pub use call::call_id;
 pub use caller::{CallPlan, Caller, CallerEvent, CallerOutput};
 pub use challenge::{Challenger, NonceBook};
-pub use config::{Advertised, ListenerNames, ShardConfig};
+pub use config::{Advertised, ListenerNames, ShardConfig, Spread};
 pub use io::{AgentRequest, CallHandle, CallStart, Input, Output, PlaceCall};
 pub use record::{CallRecord, EndedBy, Status};
 pub use shard::Shard;
+pub use timestamp::Timestamp;
 pub use trunk::{AddressState, Purpose, RegistrationState, TrunkCharge, TrunkState, TrunkTask};
 pub use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};

@@ -15,6 +15,7 @@ mod outbound;
 mod private;
 mod problem;
 mod table;
+mod transfer;
 
 pub use caller::{Called, Caller, called_number};
 pub use candidates::asks_for_proof;
@@ -26,12 +27,15 @@ pub use node::{
     ApiKey, ApiScope, ApiSettings, ListenAddress, MediaSettings, Node, NodeError, RouteSettings, SipSettings,
     TlsSettings, UnknownPeers, key_changes, load_node,
 };
-pub use outbound::{OutboundCall, OutboundRefusal, decide_outbound, may_be_set, may_dial, may_follow};
+pub use outbound::{
+    OutboundCall, OutboundRefusal, decide_outbound, is_dialable, may_be_set, may_dial, may_follow,
+};
 pub use private::{AgentUrl, Pii, Secret, mask};
 pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
 pub use table::{
     Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, RtpAddress,
     Transport, Trunk, TrunkAddress, TrunkAuth,
 };
+pub use transfer::{DestinationPattern, ReferForm, TransferRefusal, TransferRoute, decide_transfer};
 pub use trunkline_sdp::media::DtmfMethod;
 pub use trunkline_sdp::{MediaEncryption, RtpFormat};

@@ -13,7 +13,7 @@ use trunkline_sip::Hop;
 
 pub use agent::{Agent, Builtin, Connect, Mode, Protocol, RtpAddress};
 
-use crate::{E164, NumberPattern, Place, Secret};
+use crate::{DestinationPattern, E164, NumberPattern, Place, ReferForm, Secret};
 
 /// Which way calls run over a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +132,12 @@ pub struct Trunk {
     pub calls_per_second: Option<u32>,
     /// Most calls out at once.
     pub max_calls: Option<u32>,
+    /// How the carrier wants the target of a transfer written.
+    pub refer: ReferForm,
+    /// The carrier may have us call somebody (REFER).
+    pub accept_refer: bool,
+    /// The carrier knows Replaces: a transfer may name a call of ours that it is to take over.
+    pub replaces: bool,
     /// Put into every INVITE; carriers take tokens by them.
     pub headers: Secret<Vec<(String, String)>>,
     /// How.
@@ -170,6 +176,8 @@ pub struct Number {
     pub active: bool,
     /// Limits.
     pub limits: CallLimits,
+    /// Whom its calls may be transferred to; nobody where empty.
+    pub allowed_destinations: Vec<DestinationPattern>,
     /// Handed to the agent with each call.
     pub metadata: Vec<(String, String)>,
 }

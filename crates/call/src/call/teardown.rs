@@ -8,7 +8,7 @@ use trunkline_signalling::dialog::{Cx, Ended};
 
 use super::setup::is_builtin;
 use super::{Call, Ending, Phase, caller_text, trunk_name};
-use crate::{CallRecord, EndedBy, MediaStats, Output, Status};
+use crate::{CallRecord, EndedBy, MediaStats, Output, Status, Timestamp};
 
 impl Call {
     /// Ends the call from our side: `code` where the INVITE has no answer yet, else BYE.
@@ -40,7 +40,21 @@ impl Call {
         self.fail(cx, out, code, EndedBy::Gateway, "hung up by request");
     }
 
-    /// The leg is over.
+    /// The leg that the call began with is over.
+    pub(super) fn first_leg_ended(&mut self, cx: &mut Cx<'_>, why: Ended, out: &mut VecDeque<Output>) {
+        if self.goes_elsewhere(cx, why, out) {
+            return;
+        }
+        if why == Ended::PeerBye && self.moved_by_bye(out) {
+            self.close(cx.now, EndedBy::Gateway, "transferred", out);
+        }
+        self.leg_ended(cx.now, why, out);
+        // The others have nobody to talk to.
+        for member in self.members() {
+            self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 487));
+        }
+    }
+
     pub(super) fn leg_ended(&mut self, now: Now, why: Ended, out: &mut VecDeque<Output>) {
         // A 487 after our own CANCEL says nothing new.
         if let (Ended::Refused(code), None) = (why, &self.ending) {
@@ -99,6 +113,7 @@ impl Call {
             return;
         }
         self.ending = Some(Ending { by, reason: reason.to_owned(), at: now });
+        self.transfer_is_overtaken(reason, out);
         self.phase = Phase::Closing;
         self.deadline = Some(now.mono + self.config.edge_timeout);
         out.push_back(Output::CloseRoom(self.handle));
@@ -127,14 +142,16 @@ impl Call {
             to: Pii::new(self.route.called.to_string()),
             trunk: trunk_name(&self.route.trunk),
             agent: (!announced).then(|| agent.name.clone()),
-            started_at: self.started.utc.as_secs_f64(),
-            answered_at: self.answered.map(|at| at.utc.as_secs_f64()),
-            ended_at: ending.at.utc.as_secs_f64(),
+            started_at: Timestamp(self.started.utc),
+            answered_at: self.answered.map(|at| Timestamp(at.utc)),
+            ended_at: Timestamp(ending.at.utc),
             duration_seconds: duration,
             ended_by: ending.by,
             reason: ending.reason,
             sip_code: self.sip_code,
             codec: self.first.selection.as_ref().map(|selection| selection.codec.name()),
+            transferred_to: self.transferred_to.take(),
+            transfer: self.transfer_result.take(),
             media: self.stats,
         })));
     }

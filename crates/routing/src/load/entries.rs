@@ -9,7 +9,7 @@ use super::attributes::metadata;
 use super::reader::{Entry, Placed, Reader};
 use super::{closest, slot};
 use crate::problem::Report;
-use crate::{CallLimits, E164, Number, NumberPattern, RouteTable, Trunk};
+use crate::{CallLimits, DestinationPattern, E164, Number, NumberPattern, RouteTable, Trunk};
 
 pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTable) -> Option<Number> {
     let mut reader = Reader::of_entry(&entry, report);
@@ -19,6 +19,7 @@ pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTab
     let slots = [reader.string("inbound"), reader.string("outbound"), reader.string("sms")];
     let active = reader.boolean("active").unwrap_or(true);
     let limits = limits(&mut reader);
+    let allowed_destinations = destinations(&mut reader);
     let trunk = trunk.and_then(|(name, span)| bound_trunk(table, &name, &span, reader.report));
     let metadata = metadata(&mut reader, trunk.as_deref());
     reader.finish(&[]);
@@ -33,7 +34,18 @@ pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTab
         report.error(&span, format!("{text:?} is no E.164 number; write a plus sign, the country code and the number, like \"+14155550100\""));
         return None;
     };
-    Some(Number { number, name, trunk, inbound, outbound, sms, active, limits, metadata })
+    Some(Number {
+        number,
+        name,
+        trunk,
+        inbound,
+        outbound,
+        sms,
+        active,
+        limits,
+        allowed_destinations,
+        metadata,
+    })
 }
 
 fn bound_trunk(
@@ -92,6 +104,20 @@ pub(super) fn patterns(reader: &mut Reader<'_, '_, '_>, key: &'static str) -> Ve
                 &span,
                 format!("{text:?} is no number; write \"+14155550100\" or a prefix like \"+1415*\"",),
             ),
+        }
+    }
+    patterns
+}
+
+/// Whom a number's calls may be transferred to.
+fn destinations(reader: &mut Reader<'_, '_, '_>) -> Vec<DestinationPattern> {
+    let mut patterns = Vec::new();
+    for (text, span) in reader.strings("allowed_destinations").unwrap_or_default() {
+        match DestinationPattern::parse(&text) {
+            Some(pattern) => patterns.push(pattern),
+            None => reader.report.error(&span, format!(
+                "{text:?} is no destination; write \"+14155550100\", a prefix like \"+1415*\" or \"sip:*@example.com\"",
+            )),
         }
     }
     patterns
