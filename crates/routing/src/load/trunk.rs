@@ -31,8 +31,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let allowed_numbers = patterns(&mut reader, "allowed_numbers");
     let addresses = addresses(&mut reader);
     let auth = auth(&mut reader);
-    let challenge = reader.boolean("challenge").unwrap_or(false);
-    let challenge_algorithms = algorithms(&mut reader);
+    let (challenge, challenge_algorithms) = challenge(&mut reader);
     let register = reader.boolean("register").unwrap_or(false);
     let register_expires = reader.seconds("register_expires_seconds", 60..=86_400);
     let options_interval = reader.seconds("options_interval_seconds", 5..=3600);
@@ -40,8 +39,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let allowed_destinations = patterns(&mut reader, "allowed_destinations");
     let short_codes = short_codes(&mut reader);
     let follow_redirects = reader.boolean("follow_redirects").unwrap_or(false);
-    let asserted_identity = reader.boolean("asserted_identity").unwrap_or(false);
-    let privacy = reader.choice("privacy", &[("none", Privacy::None), ("id", Privacy::Id)]);
+    let (asserted_identity, privacy) = identity(&mut reader);
     let calls_per_second = small(&mut reader, "calls_per_second");
     let max_calls = small(&mut reader, "max_calls");
     let refer = refer(&mut reader);
@@ -74,7 +72,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
         short_codes,
         follow_redirects,
         asserted_identity,
-        privacy: privacy.unwrap_or(Privacy::None),
+        privacy,
         calls_per_second,
         max_calls,
         refer,
@@ -291,7 +289,18 @@ fn auth(reader: &mut Reader<'_, '_, '_>) -> Option<TrunkAuth> {
     }
 }
 
-/// The hashes of our challenges.
+/// What the carrier is told of who calls, and what it may show.
+fn identity(reader: &mut Reader<'_, '_, '_>) -> (bool, Privacy) {
+    let asserted = reader.boolean("asserted_identity").unwrap_or(false);
+    let privacy = reader.choice("privacy", &[("none", Privacy::None), ("id", Privacy::Id)]);
+    (asserted, privacy.unwrap_or(Privacy::None))
+}
+
+/// Whether callers are challenged, and with which hashes.
+fn challenge(reader: &mut Reader<'_, '_, '_>) -> (bool, Vec<Algorithm>) {
+    (reader.boolean("challenge").unwrap_or(false), algorithms(reader))
+}
+
 fn algorithms(reader: &mut Reader<'_, '_, '_>) -> Vec<Algorithm> {
     const KNOWN: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Md5, Algorithm::Sha512_256];
     let Some(names) = reader.strings("challenge_algorithms") else {
