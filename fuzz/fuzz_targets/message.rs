@@ -32,12 +32,17 @@ fn answered(request: &Request, written: &Bytes) {
         panic!("a good request does not read again: {written:?}")
     };
     assert!(check::request(&again).is_ok(), "a good request became bad: {written:?}");
-    assert_eq!((&again.method, &again.target, &again.body), (&request.method, &request.target, &request.body));
+    assert_eq!(
+        (&again.method, &again.target, &again.body),
+        (&request.method, &request.target, &request.body)
+    );
 }
 
 fn typed(message: &Message) {
     let headers = message.headers();
-    for name in [HeaderName::Route, HeaderName::RecordRoute, HeaderName::ReferTo, HeaderName::PAssertedIdentity] {
+    for name in
+        [HeaderName::Route, HeaderName::RecordRoute, HeaderName::ReferTo, HeaderName::PAssertedIdentity]
+    {
         for address in headers::addresses(headers, &name) {
             let _ = (address.uri.user(), address.uri.user_params(), address.uri.is_loose());
             let _ = address.uri.headers().count();
@@ -48,7 +53,12 @@ fn typed(message: &Message) {
     let _ = (headers::asserted_identities(headers), headers::privacy(headers, "id"), MediaType::of(headers));
     for header in headers.iter() {
         let text = header.text();
-        let _ = (Replaces::parse(&text), Reason::parse(&text), SessionExpires::parse(&text), headers::RAck::parse(&text));
+        let _ = (
+            Replaces::parse(&text),
+            Reason::parse(&text),
+            SessionExpires::parse(&text),
+            headers::RAck::parse(&text),
+        );
     }
     match message {
         Message::Request(request) => {
@@ -56,7 +66,8 @@ fn typed(message: &Message) {
             let _ = (request.contact(), request.body_of("application/sdp"));
         }
         Message::Response(response) => {
-            let _ = (response.via(), response.cseq(), response.contact(), response.body_of("application/sdp"));
+            let _ =
+                (response.via(), response.cseq(), response.contact(), response.body_of("application/sdp"));
         }
     }
 }

@@ -11,12 +11,8 @@ fuzz_target!(|data: &[u8]| {
     let _ = negotiate::accept(&offer, &codecs);
     let Ok(selection) = negotiate::select(&offer, &codecs) else { return };
     assert!((10..=60).contains(&selection.ptime));
-    let local = LocalMedia {
-        address: [192, 0, 2, 10].into(),
-        port: 10_000,
-        session_id: 1,
-        session_version: 1,
-    };
+    let local =
+        LocalMedia { address: [192, 0, 2, 10].into(), port: 10_000, session_id: 1, session_version: 1 };
     let answer = negotiate::answer(&offer, &selection, &local);
     let answer = Description::parse(answer.as_bytes()).expect("our answer reads");
     assert_eq!(answer.media.len(), offer.media.len(), "every m-line is answered");

@@ -2,6 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
+
+use crate::daemon::binary;
 
 /// Sends a request and gives the status and the body.
 #[must_use]
@@ -31,4 +34,14 @@ pub fn exchange(port: u16, method: &str, path: &str, fields: &str, body: &str) -
 #[must_use]
 pub fn get(port: u16, path: &str) -> (u16, String) {
     request(port, "GET", path, "", "")
+}
+
+/// The field that shows a fresh key of the API, and its entry, as `trunkline key` prints it.
+#[must_use]
+pub fn key(name: &str, scope: &str) -> (String, String) {
+    let printed = Command::new(binary()).args(["key", "--name", name, "--scope", scope]).output();
+    let printed = String::from_utf8(printed.expect("runs").stdout).expect("text");
+    let (key, entry) = printed.split_once("\n\n").expect("a key, then its entry");
+    assert!(!entry.contains(key), "the file does not hold the key");
+    (format!("Authorization: Bearer {key}\r\n"), entry.to_owned())
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use trunkline_tests::daemon::{Daemon, Setup, binary, poll};
-use trunkline_tests::http;
+use trunkline_tests::http::{self, key};
 
 const TABLES: &str = r#"
 [[trunk]]
@@ -19,15 +19,6 @@ number = "+14155550100"
 trunk = "carrier"
 inbound = "echo"
 "#;
-
-/// A fresh key and its entry, as `trunkline key` prints them.
-fn key(name: &str, scope: &str) -> (String, String) {
-    let printed = Command::new(binary()).args(["key", "--name", name, "--scope", scope]).output();
-    let printed = String::from_utf8(printed.expect("runs").stdout).expect("text");
-    let (key, entry) = printed.split_once("\n\n").expect("a key, then its entry");
-    assert!(!entry.contains(key), "the file does not hold the key");
-    (format!("Authorization: Bearer {key}\r\n"), entry.to_owned())
-}
 
 /// The routes and the least scope that each wants.
 const ROUTES: [(&str, &str, &str); 7] = [

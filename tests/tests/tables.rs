@@ -26,9 +26,11 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn diff_without_a_file_asks_the_running_gateway_and_changes_nothing() {
-    let daemon = Setup::new(TABLES).api("token = \"s3cret\"").start();
+    let (shown, entry) = http::key("operators", "admin");
+    let daemon = Setup::new(TABLES).api(&entry).start();
     let api = format!("http://127.0.0.1:{}", daemon.api);
-    let diff = || run(&["diff", "--api", &api, "--token", "s3cret"]);
+    let key = shown.trim_start_matches("Authorization: Bearer ").trim_end();
+    let diff = || run(&["diff", "--api", &api, "--key", key]);
     assert_eq!(diff(), (Some(0), "no change\n".to_owned(), String::new()));
     daemon.write_tables(&TABLES.replace("builtin:echo", "builtin:tone"));
     let file = daemon.folder.join("trunkline.toml");
@@ -40,9 +42,8 @@ fn diff_without_a_file_asks_the_running_gateway_and_changes_nothing() {
     for _ in 0..2 {
         assert_eq!(diff(), (Some(0), wanted.to_owned(), String::new()));
     }
-    let shown = "Authorization: Bearer s3cret\r\n";
     let reload =
-        |query: &str| http::request(daemon.api, "POST", &format!("/v1/config/reload{query}"), shown, "");
+        |query: &str| http::request(daemon.api, "POST", &format!("/v1/config/reload{query}"), &shown, "");
     let (status, told) = reload("?dry_run=true");
     let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!((status, &told["dry_run"]), (200, &serde_json::json!(true)));
@@ -50,7 +51,7 @@ fn diff_without_a_file_asks_the_running_gateway_and_changes_nothing() {
     assert_eq!(told["needs_restart"].as_array().map(Vec::len), Some(1), "{told}");
     assert_eq!(reload("?dry_run=perhaps").0, 400);
     assert_eq!(reload("?dry=true").0, 400, "nobody means a reload by that");
-    let (_, page) = http::request(daemon.api, "GET", "/metrics", shown, "");
+    let (_, page) = http::request(daemon.api, "GET", "/metrics", &shown, "");
     assert!(page.contains("trunkline_config_reloads_total{result=\"ok\"} 0"), "{page}");
     // A table that would not be taken over.
     daemon.write_tables("[[number]]\nnumber = \"1\"\n");
@@ -66,7 +67,7 @@ fn diff_without_a_file_asks_the_running_gateway_and_changes_nothing() {
     );
     let (code, _, complaint) = run(&["diff", "--api", &api]);
     assert_eq!(code, Some(1));
-    assert!(complaint.contains("TRUNKLINE_TOKEN"), "{complaint}");
+    assert!(complaint.contains("TRUNKLINE_KEY"), "{complaint}");
 }
 
 /// Three trunks of one carrier, one that challenges, one that calls out only.

@@ -26,6 +26,23 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Copt-level=2";
 
+/// Clippy on the targets, a workspace of their own.
+pub(crate) fn lint() -> anyhow::Result<()> {
+    run_with(
+        cargo()
+            .args([
+                "clippy",
+                "--all-targets",
+                "--locked",
+                "--manifest-path",
+                "fuzz/Cargo.toml",
+                "--target-dir",
+            ])
+            .arg(root().join("target/fuzz"))
+            .args(["--", "-D", "warnings"]),
+    )
+}
+
 /// Builds and runs every target.
 pub(crate) fn run(seconds: u32) -> anyhow::Result<()> {
     let target = root().join("target/fuzz");

@@ -7,6 +7,7 @@ use crate::{cargo, fuzz, install, root, run_with, tidy};
 /// Everything, cheapest first.
 pub(crate) fn run() -> anyhow::Result<()> {
     run_with(cargo().args(["fmt", "--all", "--check"]))?;
+    run_with(cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))?;
     tidy::run()?;
     run_with(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
     run_with(
@@ -15,6 +16,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
     deny()?;
+    fuzz::lint()?;
     fuzz::run(10)?;
     readme_commands()
 }

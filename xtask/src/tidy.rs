@@ -1,11 +1,13 @@
 //! Tidiness that no other tool checks: module docs, file and function sizes, and which crate may
 //! know which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::root;
 
@@ -50,12 +52,14 @@ const PURE_MAY_USE: [&str; 14] = [
     "webrtc-sdp",
     "serde_json",
 ];
+
 /// Checks everything and reports every finding.
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut findings = Vec::new();
-    for folder in ["crates", "xtask", "tests", "benches"] {
+    for folder in ["crates", "xtask", "tests", "benches", "fuzz"] {
         for file in rust_files(&root().join(folder))? {
-            check_file(&file, &mut findings)?;
+            let name = file.strip_prefix(root()).unwrap_or(&file).display().to_string();
+            check_file(&name, &fs::read_to_string(&file)?, &mut findings);
         }
     }
     check_arrows(&mut findings)?;
@@ -72,7 +76,7 @@ fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
-        if path.is_dir() {
+        if path.is_dir() && !path.ends_with("target") {
             files.extend(rust_files(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
@@ -82,9 +86,7 @@ fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn check_file(path: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
-    let text = fs::read_to_string(path)?;
-    let name = path.strip_prefix(root()).unwrap_or(path).display().to_string();
+fn check_file(name: &str, text: &str, findings: &mut Vec<String>) {
     let is_tests = name.ends_with("/tests.rs") || name.contains("/tests/");
     if !is_tests && !text.starts_with("//!") {
         findings.push(format!("{name}: a module opens with //! and says what its part is"));
@@ -94,8 +96,7 @@ fn check_file(path: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
     if !is_tests && lines.len() > MAX_FILE {
         findings.push(format!("{name}: {} lines, more than {MAX_FILE}", lines.len()));
     }
-    check_functions(&name, &lines, findings);
-    Ok(())
+    check_functions(name, &lines, findings);
 }
 
 /// Functions as rustfmt prints them: from the line that opens one to the brace in its column.
@@ -113,7 +114,8 @@ fn check_functions(name: &str, lines: &[&str], findings: &mut Vec<String>) {
             continue;
         }
         let closing = format!("{}}}", " ".repeat(indent));
-        let length = lines[at..].iter().position(|line| *line == closing).unwrap_or(0);
+        // Both of its ends count.
+        let length = lines[at..].iter().position(|line| *line == closing).map_or(1, |end| end + 1);
         if length > MAX_FUNCTION {
             findings
                 .push(format!("{name}:{}: a function of {length} lines, more than {MAX_FUNCTION}", at + 1));
@@ -127,12 +129,13 @@ fn opens_function(words: &str) -> bool {
         return false;
     };
     before.split_whitespace().all(|word| {
-        word.starts_with("pub") || word == "super)" || matches!(word, "async" | "const" | "unsafe" | "extern")
+        word.starts_with("pub")
+            || word.ends_with(')')
+            || matches!(word, "async" | "const" | "unsafe" | "extern")
     })
 }
 
 fn check_arrows(findings: &mut Vec<String>) -> anyhow::Result<()> {
-    let allowed: BTreeMap<&str, &[&str]> = ARROWS.into_iter().collect();
     for entry in fs::read_dir(root().join("crates"))? {
         let folder = entry?.path();
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or("").to_owned();
@@ -140,35 +143,54 @@ fn check_arrows(findings: &mut Vec<String>) -> anyhow::Result<()> {
         if PURE.contains(&name.as_str()) && !folder.join("clippy.toml").exists() {
             findings.push(format!("crates/{name} is pure: its clippy.toml says what it may not call"));
         }
-        let Some(may) = allowed.get(name.as_str()) else {
-            findings.push(format!("crates/{name}: say in xtask/src/tidy.rs what it may use"));
-            continue;
-        };
-        for used in dependencies(&manifest) {
-            match used.strip_prefix("trunkline-") {
-                Some(ours) if !may.contains(&ours) => {
-                    findings.push(format!("crates/{name} may not use crates/{ours}"));
-                }
-                None if PURE.contains(&name.as_str()) && !PURE_MAY_USE.contains(&used.as_str()) => {
-                    findings.push(format!("crates/{name} is pure and may not use {used}"));
-                }
-                _ => {}
-            }
-        }
+        let used = dependencies(&manifest).with_context(|| format!("crates/{name}/Cargo.toml"))?;
+        check_dependencies(&name, &used, findings);
     }
     Ok(())
 }
 
-/// The names under `[dependencies]`.
-fn dependencies(manifest: &str) -> Vec<String> {
-    let mut inside = false;
-    let mut names = Vec::new();
-    for line in manifest.lines() {
-        if line.starts_with('[') {
-            inside = line == "[dependencies]";
-        } else if inside && let Some((name, _)) = line.split_once('=') {
-            names.push(name.trim().to_owned());
+/// That a crate uses those that it may.
+fn check_dependencies(name: &str, used: &BTreeSet<String>, findings: &mut Vec<String>) {
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.into_iter().collect();
+    let Some(may) = allowed.get(name) else {
+        findings.push(format!("crates/{name}: say in xtask/src/tidy.rs what it may use"));
+        return;
+    };
+    for used in used {
+        match used.strip_prefix("trunkline-") {
+            Some(ours) if !may.contains(&ours) => {
+                findings.push(format!("crates/{name} may not use crates/{ours}"));
+            }
+            None if PURE.contains(&name) && !PURE_MAY_USE.contains(&used.as_str()) => {
+                findings.push(format!("crates/{name} is pure and may not use {used}"));
+            }
+            _ => {}
         }
     }
-    names
 }
+
+/// The packages that a crate is built from or by, on whatever target; what only its tests use may be
+/// anything.
+fn dependencies(manifest: &str) -> anyhow::Result<BTreeSet<String>> {
+    let manifest = DeTable::parse(manifest)?;
+    let targets = manifest.get_ref().get("target").map(table).unwrap_or_default();
+    let mut packages = BTreeSet::new();
+    for section in targets.values().map(table).chain([manifest.get_ref().clone()]) {
+        for kind in ["dependencies", "build-dependencies"] {
+            for (name, entry) in section.get(kind).map(table).unwrap_or_default() {
+                // Under another name it is the same package.
+                let renamed =
+                    table(&entry).get("package").and_then(|name| Some(name.get_ref().as_str()?.to_owned()));
+                packages.insert(renamed.unwrap_or_else(|| name.get_ref().to_string()));
+            }
+        }
+    }
+    Ok(packages)
+}
+
+fn table<'a>(value: &Spanned<DeValue<'a>>) -> DeTable<'a> {
+    value.get_ref().as_table().cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

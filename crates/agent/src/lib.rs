@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! connect (tokio: TCP, TLS, WebSocket handshake) ──▶ Link ──▶ SocketAgent ──▶ Pool::join
+//! resolve, BorrowedPort ─────────────────────────────────────▶ RtpAgent ─────▶ Pool::join
 //! builtin ──────────────────────────────────────────────────▶ Participant ──▶ Pool::join
 //! ```
 //! Connecting is slow and runs on the async edge; once the socket is up it moves to the room's media
@@ -13,6 +14,7 @@ pub mod l16;
 mod link;
 mod prompt;
 mod resample;
+mod rtp;
 mod said;
 mod sid;
 mod socket;
@@ -23,6 +25,7 @@ pub use builtin::{Announce, Echo, Silence, Tone};
 pub use connect::{ConnectError, Dialer, Greeting, accept_dial_in};
 pub use link::Link;
 pub use prompt::{Prompt, PromptError};
+pub use rtp::RtpAgent;
 pub use said::FromAgent;
 pub use sid::{CallNames, Sids};
 pub use socket::{Manner, Mark, SocketAgent, Wire};

@@ -31,6 +31,12 @@ impl Sids {
         Self { account: sid("AC", node), call: Self::call_of(call_id), stream: sid("MZ", call_id) }
     }
 
+    /// A number that stands for our id of a call: what a stream's own numbers begin with.
+    #[must_use]
+    pub fn number_of(call_id: &str) -> u64 {
+        fingerprint("RTP", call_id) as u64
+    }
+
     /// The `CA…` identifier alone.
     #[must_use]
     pub fn call_of(call_id: &str) -> String {
@@ -40,8 +46,12 @@ impl Sids {
 
 /// The text's fingerprint behind the letters. It is a name, not a secret.
 fn sid(letters: &str, text: &str) -> String {
+    format!("{letters}{:032x}", fingerprint(letters, text))
+}
+
+fn fingerprint(letters: &str, text: &str) -> u128 {
     let mut hasher = SipHasher24::new();
     hasher.write(letters.as_bytes());
     hasher.write(text.as_bytes());
-    format!("{letters}{:032x}", hasher.finish128().as_u128())
+    hasher.finish128().as_u128()
 }

@@ -19,15 +19,20 @@
 mod dial;
 mod line;
 mod media;
+mod outcome;
+mod proof;
 mod reconnect;
+mod second;
 mod setup;
 mod teardown;
+mod transfer;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trunkline_routing::{Caller, Route, Trunk};
 use trunkline_sdp::Member;
+use trunkline_sdp::control::TransferResult;
 use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent};
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
@@ -37,7 +42,9 @@ use crate::{CallHandle, EndedBy, MediaStats, Output, ShardConfig};
 
 use dial::Outgoing;
 use line::Line;
+pub(crate) use second::Gone;
 pub(crate) use setup::announcement_route;
+use transfer::Transferring;
 
 /// Where a call stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +92,17 @@ pub(crate) struct Call {
     /// What a call that we place has beside.
     outgoing: Option<Box<Outgoing>>,
     agent_ready: bool,
+    /// It is in the room, or about to come: it has not left for good.
+    agent_here: bool,
+    /// The transfer under way.
+    transfer: Option<Box<Transferring>>,
+    /// The leg that the caller was joined with.
+    joined: Option<Member>,
+    /// How the last transfer came out, and to whom the caller went.
+    transfer_result: Option<TransferResult>,
+    transferred_to: Option<String>,
+    /// Legs that are gone and whose dialogs the shard still knows.
+    gone: Vec<Gone>,
     /// It was there and is sought.
     agent_away: bool,
     started: Now,
@@ -125,6 +143,12 @@ impl Call {
             announce: false,
             outgoing: None,
             agent_ready: false,
+            agent_here: true,
+            transfer: None,
+            joined: None,
+            transfer_result: None,
+            transferred_to: None,
+            gone: Vec::new(),
             agent_away: false,
             started: now,
             answered: None,
@@ -204,7 +228,8 @@ impl Call {
     /// The call's own deadline and its legs'.
     pub(crate) fn poll_timeout(&self) -> Option<Mono> {
         let legs = self.lines().filter_map(|line| line.leg.poll_timeout()).min();
-        [self.deadline, legs].into_iter().flatten().min()
+        let transfer = self.transfer.as_ref().and_then(|transfer| transfer.deadline);
+        [self.deadline, transfer, legs].into_iter().flatten().min()
     }
 
     /// Runs what is due.
@@ -213,6 +238,7 @@ impl Call {
             self.deadline = None;
             self.own_timeout(cx, out);
         }
+        self.transfer_timeout(cx, out);
         for member in self.members() {
             self.with_leg(member, cx, out, |leg, cx| leg.handle_timeout(cx));
         }
@@ -272,19 +298,36 @@ impl Call {
     }
 
     fn leg_told(&mut self, cx: &mut Cx<'_>, member: Member, event: LegEvent, out: &mut VecDeque<Output>) {
+        let first = member == Member::FIRST;
         match event {
             LegEvent::Ended(why) => {
                 tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), %member, ?why, "a leg is over");
-                if !self.goes_elsewhere(cx, why, out) {
-                    self.leg_ended(cx.now, why, out);
+                match first {
+                    true => self.first_leg_ended(cx, why, out),
+                    false => self.other_leg_ended(cx, member, why, out),
                 }
             }
             LegEvent::Acknowledged(answer) => self.acknowledged(cx, member, answer, out),
             LegEvent::Offer(offer) => self.peer_offer(cx, member, offer, out),
-            // Taken and answered where configuration says so; no agent protocol of today carries them.
-            LegEvent::Info(_) | LegEvent::Message(_) => {}
-            LegEvent::Progress(code, body) => self.progress(code, &body, out),
-            LegEvent::Answered(answer) => self.callee_answered(cx, &answer.body, out),
+            LegEvent::Info(info) => self.info(member, &info, out),
+            // Taken and answered where configuration says so; no agent protocol of today carries it.
+            LegEvent::Message(_) => {}
+            LegEvent::Progress(code, body) if first => self.progress(code, &body, out),
+            LegEvent::Progress(_, body) => self.leg_progress(member, &body, out),
+            LegEvent::Answered(answer) if first => self.callee_answered(cx, &answer.body, out),
+            LegEvent::Answered(answer) => self.leg_answered(cx, member, &answer.body, out),
+            LegEvent::Referred(told) if first => self.refer_told(cx, told, out),
+            LegEvent::Referred(_) => {}
+            LegEvent::Refer(_) => {
+                self.on_line(member, cx, |line, cx| line.leg.answer_refer(cx, 603));
+            }
+        }
+    }
+
+    /// A key press that came in an INFO: the room knows who is to hear of it.
+    fn info(&self, member: Member, info: &Request, out: &mut VecDeque<Output>) {
+        if let Some(digit) = media::info_digit(info) {
+            out.push_back(Output::Digit(self.handle, digit, member));
         }
     }
 }

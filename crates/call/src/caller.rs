@@ -199,7 +199,10 @@ impl Caller {
                     None => leg.refuse_offer(cx, 488),
                 });
             }
-            LegEvent::Acknowledged(_) | LegEvent::Info(_) | LegEvent::Message(_) => return,
+            LegEvent::Refer(_) => return self.with_leg(now, |leg, cx| leg.answer_refer(cx, 603)),
+            LegEvent::Acknowledged(_) | LegEvent::Info(_) | LegEvent::Message(_) | LegEvent::Referred(_) => {
+                return;
+            }
         };
         self.out.push_back(CallerOutput::Event(out));
     }

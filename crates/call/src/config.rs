@@ -1,5 +1,6 @@
 //! What a shard is told once: how we are seen, and which policies hold.
 
+use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use trunkline_routing::UnknownPeers;
 use trunkline_sdp::{Codec, KeySeed};
-use trunkline_signalling::Timers;
 use trunkline_signalling::dialog::{InDialogPolicy, LocalAddress};
+use trunkline_signalling::{KeyedHash, Timers, Tokens};
 use trunkline_sip::{Flow, Transport};
 
 use crate::Challenger;
@@ -78,11 +79,48 @@ impl Advertised {
     }
 }
 
+/// How Call-IDs are spread over the shards. Those that we mint carry their shard, so that all legs of a call
+/// live together.
+#[derive(Debug, Clone, Copy)]
+pub struct Spread {
+    hash: KeyedHash,
+    shards: usize,
+}
+
+impl Spread {
+    /// Over so many shards, of which there is at least one.
+    #[must_use]
+    pub const fn over(shards: usize, hash: KeyedHash) -> Self {
+        Self { hash, shards }
+    }
+
+    /// The shard of a Call-ID.
+    #[must_use]
+    pub fn shard_of(&self, call_id: &[u8]) -> usize {
+        let mut hasher = self.hash.build_hasher();
+        hasher.write(call_id);
+        (hasher.finish() % self.shards.max(1) as u64) as usize
+    }
+
+    /// A fresh Call-ID whose messages go to that shard.
+    #[must_use]
+    pub fn call_id_of(&self, shard: usize, tokens: &mut Tokens) -> String {
+        loop {
+            let call_id = tokens.token();
+            if self.shards <= 1 || self.shard_of(call_id.as_bytes()) == shard {
+                return call_id;
+            }
+        }
+    }
+}
+
 /// Policies of a shard.
 #[derive(Debug, Clone)]
 pub struct ShardConfig {
     /// Which shard this is; call handles carry it.
     pub shard: u16,
+    /// How Call-IDs are spread over the shards.
+    pub spread: Spread,
     /// The key that tokens and hashes are made from.
     pub key: (u64, u64),
     /// What SRTP keys are made from: random bytes of the system's.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_routing::{Agent, Pii, Route, RouteTable};
-use trunkline_sdp::control::AgentNews;
+use trunkline_sdp::control::{AgentNews, Transfer, TransferResult};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
 use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
@@ -104,6 +104,12 @@ pub enum Input {
     RoomClosed(CallHandle, MediaStats),
     /// End the call, for this reason; from the API or the agent's own REST call.
     HangUp(CallHandle),
+    /// Put the caller through.
+    Transfer(CallHandle, Box<Transfer>),
+    /// End the consultation of a warm transfer: join the caller; whether the agent stays.
+    CompleteTransfer(CallHandle, bool),
+    /// Give a transfer up.
+    CancelTransfer(CallHandle),
     /// Press these keys towards the caller or the callee.
     Press(CallHandle, String),
     /// Look after a trunk; told again after new tables.
@@ -169,6 +175,8 @@ pub enum Output {
     Digit(CallHandle, char, Member),
     /// News for the agent.
     Tell(CallHandle, Box<AgentNews>),
+    /// What came of a transfer, or of the wish for one.
+    TransferEnded(CallHandle, Box<TransferResult>),
     /// Close the room, if there is one, and say what it came to.
     CloseRoom(CallHandle),
     /// Find the way to a hop: its `skip`th place, by RFC 3263.

@@ -1,6 +1,7 @@
 //! The record of a call, written once at its end.
 
 use serde::Serialize;
+use trunkline_sdp::control::TransferResult;
 
 use trunkline_routing::Pii;
 
@@ -95,6 +96,10 @@ pub struct CallRecord {
     pub reason: String,
     /// The final SIP code of the INVITE.
     pub sip_code: u16,
+    /// Whom the caller was put through to.
+    pub transferred_to: Option<String>,
+    /// How the last transfer came out.
+    pub transfer: Option<TransferResult>,
     /// Codec.
     pub codec: Option<&'static str>,
     /// Media.

@@ -5,6 +5,7 @@
 //! other call notices.
 
 mod departed;
+mod legs;
 mod proof;
 mod requests;
 mod trunks;
@@ -135,10 +136,19 @@ impl Shard {
                 }
             }
             Input::Room(call, event) => {
-                self.with_call(call, now, |call, cx, out| call.room_event(cx, event, out));
+                let table = Arc::clone(&self.table);
+                self.with_call(call, now, |call, cx, out| call.room_event(cx, &table, event, out));
             }
-            // A call of one leg leaves with its room.
-            Input::LegClosed(..) => {}
+            Input::Transfer(call, ask) => self.transfer(call, *ask, now),
+            Input::CompleteTransfer(call, stays) => {
+                self.with_call(call, now, |call, cx, out| call.complete_transfer(cx, stays, out));
+            }
+            Input::CancelTransfer(call) => {
+                self.with_call(call, now, |call, cx, out| call.cancel_transfer(cx, out));
+            }
+            Input::LegClosed(call, member, _) => {
+                self.with_call(call, now, |call, _, _| call.leg_closed(member));
+            }
             Input::RoomClosed(call, stats) => {
                 self.with_call(call, now, |call, cx, out| call.room_closed(cx, stats, out));
             }
@@ -332,22 +342,12 @@ impl Shard {
         } else if call.is_over() {
             self.forget(&mut held, now);
         } else {
+            self.follow_legs(&mut held, now);
             self.adopt_clients(&mut held);
             self.schedule(&mut held);
             self.calls.insert(handle, held);
         }
         true
-    }
-
-    /// Client transactions that the call has opened find their way back to it.
-    fn adopt_clients(&mut self, held: &mut Held) {
-        let handle = held.call.handle();
-        for (member, tx) in held.call.client_transactions() {
-            if self.clients.insert(tx, (handle, member)).is_none() {
-                held.clients.retain(|old| self.clients.contains_key(old));
-                held.clients.push(tx);
-            }
-        }
     }
 
     fn schedule(&mut self, held: &mut Held) {
@@ -363,25 +363,6 @@ impl Shard {
     fn unschedule(&mut self, held: &Held) {
         if let Some(before) = held.scheduled {
             self.deadlines.remove(&(before, held.call.handle()));
-        }
-    }
-
-    fn forget(&mut self, held: &mut Held, now: Now) {
-        self.unschedule(held);
-        let until = now.mono + self.config.timers.transaction_timeout();
-        for (member, dialog, late) in held.call.remains() {
-            if let Some((_, key)) = held.dialogs.iter().find(|(of, _)| *of == member) {
-                self.departed.keep(*key, (dialog, late), until);
-            }
-        }
-        for (_, key) in &held.dialogs {
-            self.dialogs.remove(key);
-        }
-        if let Some(invite) = &held.invite {
-            self.servers.remove(invite);
-        }
-        for tx in &held.clients {
-            self.clients.remove(tx);
         }
     }
 

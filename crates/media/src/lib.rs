@@ -8,6 +8,7 @@
 //! reports  ◀─ sink ◀──────────────────────── RtpLeg ◀─ Playout (paced, marks) ◀─── Participant
 //! ```
 
+mod borrowed;
 mod codec;
 mod events;
 mod g711;
@@ -27,13 +28,14 @@ mod srtp;
 mod tones;
 mod worker;
 
+pub use borrowed::BorrowedPort;
 pub use events::DigitReader;
 pub use g711::{alaw_to_linear, linear_to_alaw, linear_to_ulaw, silence, transcode, ulaw_to_linear};
 pub use participant::{Frame, Participant, Readiness, RoomIo};
 pub use playout::{MAX_QUEUED_BYTES, Playout};
 pub use pool::{Pool, PoolConfig, Report};
 pub use quality::Quality;
-pub use receiver::Receiver;
+pub use receiver::{Ordered, Receiver};
 pub use recorder::{RecordFile, RecordFormat, RecordTask};
 pub use rtp_packet::{RtpHeader, write_rtp};
 pub use srtp::Srtp;

@@ -15,6 +15,7 @@ use trunkline_sdp::control::AgentNews;
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
 use trunkline_sdp::{Hearing, Member};
 
+use crate::borrowed::BorrowedPort;
 use crate::participant::Participant;
 use crate::ports::{Ports, locked};
 use crate::recorder::{Open, RecordTask, Recorders, open_file};
@@ -150,6 +151,15 @@ impl Pool {
         let address = SocketAddr::new(told, pair.port);
         self.send(call, Command::Open { member, pair, spec, seed });
         Some(address)
+    }
+
+    /// A port of the range for a participant that is to reach `peer`; `None` where none is free, or no
+    /// address of ours is of its family.
+    #[must_use]
+    pub fn borrow(&self, peer: SocketAddr) -> Option<BorrowedPort> {
+        let bind = self.addresses.iter().find(|address| address.is_ipv4() == peer.is_ipv4())?;
+        let pair = locked(&self.ports).open(*bind, Instant::now())?;
+        Some(BorrowedPort::new(pair, Arc::clone(&self.ports)))
     }
 
     /// New terms for a leg.

@@ -46,6 +46,8 @@ pub enum Destination {
     Number(E164),
     /// An emergency number or another short code, dialled as it is over a trunk that names it.
     Short(String),
+    /// A SIP address, at a host of the trunk's.
+    Address(String),
 }
 
 impl From<E164> for Destination {
@@ -58,7 +60,7 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(f),
-            Self::Short(code) => f.write_str(code),
+            Self::Short(text) | Self::Address(text) => f.write_str(text),
         }
     }
 }

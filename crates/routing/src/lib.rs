@@ -15,6 +15,7 @@ mod outbound;
 mod private;
 mod problem;
 mod table;
+mod transfer;
 
 pub use caller::{Called, Caller, called_number};
 pub use candidates::asks_for_proof;
@@ -30,8 +31,9 @@ pub use outbound::{OutboundCall, OutboundRefusal, decide_outbound, may_be_set, m
 pub use private::{AgentUrl, Pii, Secret, mask};
 pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
 pub use table::{
-    Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, Transport,
-    Trunk, TrunkAddress, TrunkAuth,
+    Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, RtpAddress,
+    Transport, Trunk, TrunkAddress, TrunkAuth,
 };
-pub use trunkline_sdp::MediaEncryption;
+pub use transfer::{DestinationPattern, ReferForm, TransferRefusal, TransferRoute, decide_transfer};
 pub use trunkline_sdp::media::DtmfMethod;
+pub use trunkline_sdp::{MediaEncryption, RtpFormat};

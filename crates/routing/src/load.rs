@@ -1,6 +1,7 @@
 //! Files to [`RouteTable`]: reads everything, reports every problem in one pass, and builds a table
 //! only where none of them is an error.
 
+mod agent;
 mod attributes;
 mod changes;
 mod entries;
@@ -142,7 +143,7 @@ fn read_peers<'a>(
     }
     for entry in agents {
         let span = entry.span.clone();
-        if let Some(agent) = entries::agent(entry, report)
+        if let Some(agent) = agent::agent(entry, report)
             && is_new(&mut seen.agents, &agent.name, "agent", report, &span)
         {
             table.agents.insert(agent.name.clone(), Arc::new(agent));

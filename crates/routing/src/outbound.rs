@@ -167,7 +167,7 @@ fn speaker(table: &RouteTable, number: &Number, named: Option<&str>) -> Result<A
 
 /// The named trunk, else the number's own, else the first that takes it; for a short code among those
 /// that name it, where one does.
-fn way_out(
+pub(crate) fn way_out(
     table: &RouteTable,
     number: &Number,
     named: Option<&str>,
@@ -196,7 +196,7 @@ fn way_out(
 
 /// Whether a trunk may show that number: one that it lists; where it lists none, one that is bound to
 /// it or to no trunk.
-fn shows(trunk: &Trunk, number: &Number) -> bool {
+pub(crate) fn shows(trunk: &Trunk, number: &Number) -> bool {
     if !trunk.outbound_numbers.is_empty() {
         return trunk.outbound_numbers.contains(&number.number);
     }

@@ -1,5 +1,7 @@
 //! The snapshot: trunks, agents, numbers, and what each may be.
 
+mod agent;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,9 @@ use trunkline_sdp::MediaEncryption;
 use trunkline_sdp::media::DtmfMethod;
 use trunkline_sip::Hop;
 
-use crate::{AgentUrl, E164, NumberPattern, Place, Secret};
+pub use agent::{Agent, Builtin, Connect, Mode, Protocol, RtpAddress};
+
+use crate::{DestinationPattern, E164, NumberPattern, Place, ReferForm, Secret};
 
 /// Which way calls run over a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +132,12 @@ pub struct Trunk {
     pub calls_per_second: Option<u32>,
     /// Most calls out at once.
     pub max_calls: Option<u32>,
+    /// How the carrier wants the target of a transfer written.
+    pub refer: ReferForm,
+    /// The carrier may have us call somebody (REFER).
+    pub accept_refer: bool,
+    /// The carrier knows Replaces: a transfer may name a call of ours that it is to take over.
+    pub replaces: bool,
     /// Put into every INVITE; carriers take tokens by them.
     pub headers: Secret<Vec<(String, String)>>,
     /// How.
@@ -144,76 +154,6 @@ pub struct Trunk {
     pub headers_to_attributes: Vec<(String, String)>,
     /// Limits of all its numbers.
     pub limits: CallLimits,
-}
-
-/// What an agent does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the variants are the configuration's words")]
-pub enum Mode {
-    Realtime,
-    Pipeline,
-    Text,
-}
-
-/// How an agent is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Connect {
-    /// One of ours: `builtin:echo`, `builtin:tone`, `builtin:silence`.
-    Builtin(Builtin),
-    /// WebSocket addresses, tried in order.
-    Urls(Vec<AgentUrl>),
-    /// The agent opens the socket itself.
-    DialIn,
-}
-
-/// What an agent's socket speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Protocol {
-    /// Twilio Media Streams: µ-law in JSON.
-    #[default]
-    Twilio,
-    /// Linear samples in binary messages, with JSON beside them, as jambonz and FreeSWITCH send them.
-    L16 {
-        /// Samples a second: 8000, 16000 or 24000.
-        rate: u32,
-    },
-}
-
-/// The built-in agents.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Builtin {
-    /// Sends back what it hears.
-    Echo,
-    /// 440 Hz.
-    Tone,
-    /// Hears and says nothing.
-    Silence,
-    /// Says that the number is not in service, and leaves.
-    NotInService,
-    /// Plays a WAV file and leaves.
-    Announce(String),
-}
-
-/// What answers a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Agent {
-    /// Name.
-    pub name: String,
-    /// What it does.
-    pub mode: Mode,
-    /// How it is reached.
-    pub connect: Connect,
-    /// What its socket speaks.
-    pub protocol: Protocol,
-    /// It is told of what happens in its call beyond what its protocol says.
-    pub events: bool,
-    /// For how long it is sought where its connection breaks in mid-call; not at all where zero.
-    pub reconnect: Duration,
-    /// How long one address may take.
-    pub connect_timeout: Duration,
-    /// Signs our handshake, and is what a dial-in agent shows.
-    pub secret: Option<Secret<String>>,
 }
 
 /// A number of ours.
@@ -236,6 +176,8 @@ pub struct Number {
     pub active: bool,
     /// Limits.
     pub limits: CallLimits,
+    /// Whom its calls may be transferred to; nobody where empty.
+    pub allowed_destinations: Vec<DestinationPattern>,
     /// Handed to the agent with each call.
     pub metadata: Vec<(String, String)>,
 }

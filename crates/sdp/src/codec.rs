@@ -97,3 +97,38 @@ impl Codec {
         }
     }
 }
+
+/// What an agent's RTP carries, where it has RTP alone and nobody negotiates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RtpFormat {
+    /// G.711 µ-law, payload type 0.
+    Pcmu,
+    /// G.711 A-law, payload type 8.
+    Pcma,
+    /// Linear samples in network order (RFC 3551 §4.5.11), payload type 96.
+    L16 {
+        /// Samples a second: 8000, 16000 or 24000.
+        rate: u32,
+    },
+}
+
+impl RtpFormat {
+    /// Its payload type.
+    #[must_use]
+    pub const fn payload_type(self) -> u8 {
+        match self {
+            Self::Pcmu => Codec::Pcmu.payload_type(),
+            Self::Pcma => Codec::Pcma.payload_type(),
+            Self::L16 { .. } => 96,
+        }
+    }
+
+    /// Steps of its timestamps, and samples, in a second.
+    #[must_use]
+    pub const fn rate(self) -> u32 {
+        match self {
+            Self::Pcmu | Self::Pcma => 8000,
+            Self::L16 { rate } => rate,
+        }
+    }
+}

@@ -51,6 +51,14 @@ pub enum AgentAsk {
         /// To whom and how.
         transfer: Transfer,
     },
+    /// The agent is done talking to who is called in a warm transfer: the caller is joined with it.
+    TransferComplete {
+        /// How.
+        #[serde(default)]
+        transfer_complete: Completion,
+    },
+    /// Give the transfer up: the caller comes back to the agent.
+    TransferCancel,
     /// Have nobody hear a participant, or hear it again.
     Mute {
         /// Whom.
@@ -123,6 +131,16 @@ pub struct Transfer {
     /// How long it may ring, seconds; the number's where absent.
     #[serde(default)]
     pub ringing_timeout_seconds: Option<u64>,
+}
+
+/// How a warm transfer is completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Completion {
+    /// All three talk to one another; else the agent leaves.
+    #[serde(default)]
+    pub agent_stays: bool,
 }
 
 /// Whom to mute.

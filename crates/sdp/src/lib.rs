@@ -20,7 +20,7 @@ pub mod negotiate;
 mod room;
 
 pub use attributes::{Direction, RtpMap};
-pub use codec::Codec;
+pub use codec::{Codec, RtpFormat};
 pub use crypto::{KeySeed, MasterKey, SrtpKeys, Suite};
 pub use description::{Attribute, Description, Media, SdpError};
 pub use negotiate::{LocalMedia, MediaEncryption, NegotiateError, Selection, Terms};

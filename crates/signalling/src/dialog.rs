@@ -2,14 +2,16 @@
 //!
 //! [`Dialog`] holds what both sides must agree on: identifiers, sequence numbers, route set, remote
 //! target. [`Leg`] is the machine round it: one SIP dialog of a call from INVITE to BYE, with its
-//! parts in files of their own (`uas`, `uac`, `early`, `late`, `offers`, `reliable`, `session_timer`).
+//! parts in files of their own (`uas`, `uac`, `early`, `late`, `leaving`, `offers`, `refer`, `reliable`, `session_timer`).
 
 mod account;
 mod early;
 mod late;
+mod leaving;
 mod leg;
 mod offers;
 mod policy;
+mod refer;
 mod reliable;
 mod session_timer;
 mod state;
@@ -21,6 +23,7 @@ pub use account::{Account, Answering};
 pub use late::LateAnswers;
 pub use leg::{Answered, Cx, Ended, Leg, LegEvent, OfferIn};
 pub use policy::InDialogPolicy;
+pub use refer::{ReferIn, Referral, Referred};
 pub use state::{Dialog, LocalAddress};
 pub use uac::Placing;
 pub use uas::{Draft, LegTerms};

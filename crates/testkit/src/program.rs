@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkline_call::{Advertised, CallHandle, Input, MediaStats, Output, RoomEvent, Shard, ShardConfig};
+use trunkline_call::{
+    Advertised, CallHandle, Input, MediaStats, Output, RoomEvent, Shard, ShardConfig, Spread,
+};
 use trunkline_routing::UnknownPeers;
 use trunkline_sdp::{Codec, Member};
 use trunkline_signalling::dialog::InDialogPolicy;
-use trunkline_signalling::{Mono, Now, Timers};
+use trunkline_signalling::{KeyedHash, Mono, Now, Timers};
 use trunkline_sip::{Flow, Message, Transport, read};
 
 use crate::world::{gateway_address, table};
@@ -72,6 +74,7 @@ impl Machine {
     fn new() -> Self {
         let config = ShardConfig {
             shard: 0,
+            spread: Spread::over(1, KeyedHash::new((1, 2))),
             key: (11, 7),
             key_seed: trunkline_sdp::KeySeed::new([9; 32]),
             timers: Timers::default(),
@@ -264,6 +267,7 @@ impl Machine {
                 | Output::Hush(..)
                 | Output::Digit(..)
                 | Output::Tell(..)
+                | Output::TransferEnded(..)
                 | Output::Answered(..)
                 | Output::Refused { .. } => {}
             }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use trunkline_call::{
     Advertised, CallHandle, CallPlan, CallRecord, Caller, CallerEvent, CallerOutput, Input, MediaStats,
-    Output, PlaceCall, RoomEvent, Shard, ShardConfig,
+    Output, PlaceCall, RoomEvent, Shard, ShardConfig, Spread,
 };
 use trunkline_routing::{OutboundCall, Pii, RouteTable, Source, UnknownPeers, decide_outbound, load};
 use trunkline_sdp::Codec;
 use trunkline_signalling::dialog::InDialogPolicy;
-use trunkline_signalling::{Mono, Now, Timers};
+use trunkline_signalling::{KeyedHash, Mono, Now, Timers};
 use trunkline_sip::{Flow, Message, Method, Transport, read};
 
 use crate::callee::Callee;
@@ -83,6 +83,7 @@ impl World {
     pub fn new(plan: Plan) -> Self {
         let config = ShardConfig {
             shard: 0,
+            spread: Spread::over(1, KeyedHash::new((1, 2))),
             key: (plan.seed, 7),
             key_seed: trunkline_sdp::KeySeed::new([9; 32]),
             timers: Timers::default(),
@@ -278,6 +279,7 @@ impl World {
             | Output::Hush(..)
             | Output::Digit(..)
             | Output::Tell(..)
+            | Output::TransferEnded(..)
             | Output::Answered(..)
             | Output::Refused { .. } => {}
         }

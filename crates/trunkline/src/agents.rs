@@ -14,11 +14,12 @@ use tokio::task::AbortHandle;
 use trunkline_agent::l16::{L16, L16Agent, Metadata};
 use trunkline_agent::twilio::{Twilio, TwilioAgent};
 use trunkline_agent::{
-    Announce, CallNames, Dialer, Echo, Greeting, Link, Manner, Prompt, Sids, Silence, Tone, accept_dial_in,
+    Announce, CallNames, Dialer, Echo, Greeting, Link, Manner, Prompt, RtpAgent, Sids, Silence, Tone,
+    accept_dial_in,
 };
 use trunkline_call::{AgentRequest, CallHandle};
 use trunkline_media::{Participant, Pool};
-use trunkline_routing::{Agent, Builtin, Connect, Protocol, RouteTable};
+use trunkline_routing::{Agent, Builtin, Connect, Protocol, RouteTable, RtpAddress};
 use trunkline_sip::text::OneLine;
 
 use crate::metrics::Metrics;
@@ -114,7 +115,7 @@ impl Agents {
                     Err("no socket of the agent is idle".to_owned())
                 }
             }),
-            Connect::Urls(_) | Connect::DialIn => {
+            Connect::Urls(_) | Connect::DialIn | Connect::Rtp(_) => {
                 let this = Arc::clone(self);
                 let (known, dialled) = oneshot::channel::<()>();
                 let task = tokio::spawn(async move {
@@ -226,12 +227,14 @@ impl Agents {
     /// Tries the agent's addresses in their order.
     async fn dial(&self, call: CallHandle, request: &AgentRequest) -> Result<(), String> {
         let agent = &request.agent;
-        let Connect::Urls(urls) = &agent.connect else {
-            return Err("no address".to_owned());
+        let urls = match &agent.connect {
+            Connect::Urls(urls) => urls,
+            Connect::Rtp(address) => return self.begin_rtp(call, address, request).await,
+            Connect::Builtin(_) | Connect::DialIn => return Err("no address".to_owned()),
         };
         let secret = agent.secret.as_ref().map(|secret| secret.reveal().as_str());
         let greeting = match agent.protocol {
-            Protocol::Twilio => Greeting::Twilio { secret },
+            Protocol::Twilio | Protocol::Rtp(_) => Greeting::Twilio { secret },
             Protocol::L16 { .. } => Greeting::L16 { user: &agent.name, secret },
         };
         let mut problems = Vec::new();
@@ -254,14 +257,34 @@ impl Agents {
         Err(format!("agent {} cannot be reached: {}", agent.name, problems.join("; ")))
     }
 
+    /// Finds an agent that speaks RTP and a port for it.
+    async fn begin_rtp(
+        &self,
+        call: CallHandle,
+        address: &RtpAddress,
+        request: &AgentRequest,
+    ) -> Result<(), String> {
+        let Protocol::Rtp(format) = request.agent.protocol else {
+            return Err("the agent does not speak RTP".to_owned());
+        };
+        let lookup = tokio::net::lookup_host((address.host.as_str(), address.port));
+        let found = tokio::time::timeout(request.agent.connect_timeout, lookup).await;
+        let peer = found.ok().and_then(Result::ok).and_then(|mut addresses| addresses.next());
+        let peer = peer.ok_or_else(|| format!("rtp://{address}: there is no such host"))?;
+        let port = self.pool.borrow(peer).ok_or("no media port is free for the agent")?;
+        let seed = Sids::number_of(&request.call_id);
+        self.pool.join(call.0, Box::new(RtpAgent::new(port, names(request), format, peer, seed)));
+        self.pool.flush();
+        Ok(())
+    }
+
     fn join(&self, call: CallHandle, link: Link, request: AgentRequest) {
         let sids = Sids::of(&self.node, &request.call_id);
-        let sip_call_id = OneLine(&request.sip_call_id).to_string();
-        let names = CallNames { call: request.call_id, sip_call_id };
+        let names = names(&request);
         let agent = &request.agent;
         let manner = Manner { events: agent.events, comes_again: !agent.reconnect.is_zero() };
         let participant: Box<dyn Participant> = match request.agent.protocol {
-            Protocol::Twilio => Box::new(TwilioAgent::new(
+            Protocol::Twilio | Protocol::Rtp(_) => Box::new(TwilioAgent::new(
                 link,
                 names,
                 Twilio::new(sids, request.parameters.into_inner()),
@@ -292,4 +315,9 @@ impl Agents {
         }
         None
     }
+}
+
+/// A call's ids, for the log.
+fn names(request: &AgentRequest) -> CallNames {
+    CallNames { call: request.call_id.clone(), sip_call_id: OneLine(&request.sip_call_id).to_string() }
 }

@@ -1,13 +1,12 @@
 //! Which shard an input belongs to: messages by a keyed hash of their Call-ID, answers of edges by the
 //! handle of their call.
 
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use trunkline_call::{CallHandle, Input, PlaceCall, TrunkCharge};
+use trunkline_call::{CallHandle, Input, PlaceCall, Spread, TrunkCharge};
 use trunkline_media::Report;
 use trunkline_signalling::{KeyedHash, Tokens};
 use trunkline_sip::Message;
@@ -21,7 +20,7 @@ const QUEUE: usize = 16 * 1024;
 /// Hands inputs to the shards that they belong to.
 #[derive(Clone)]
 pub(crate) struct Dispatcher {
-    hash: KeyedHash,
+    spread: Spread,
     messages: Vec<mpsc::Sender<Input>>,
     /// Answers of edges: a few a call, and one for a request of ours that was not sent, so their number
     /// is bounded by `max_calls`. What strangers can cause comes by `messages`.
@@ -47,7 +46,7 @@ impl Dispatcher {
             queues.push(Queues { messages: receiver, replies: reply_receiver });
         }
         let dropped = Arc::new(AtomicU64::new(0));
-        (Self { hash: KeyedHash::new(key), messages, replies, dropped }, queues)
+        (Self { spread: Spread::over(shards, KeyedHash::new(key)), messages, replies, dropped }, queues)
     }
 
     /// What the transport received. A shard that is too far behind takes no more: a datagram is dropped
@@ -123,12 +122,12 @@ impl Dispatcher {
 
     /// A fresh Call-ID whose messages go to that shard.
     pub(crate) fn call_id_of_shard(&self, shard: usize, tokens: &mut Tokens) -> String {
-        loop {
-            let call_id = tokens.token();
-            if self.shard_of_call_id(call_id.as_bytes()) == shard {
-                return call_id;
-            }
-        }
+        self.spread.call_id_of(shard, tokens)
+    }
+
+    /// How Call-IDs are spread over the shards.
+    pub(crate) const fn spread(&self) -> Spread {
+        self.spread
     }
 
     /// Has a shard look after a trunk.
@@ -147,8 +146,6 @@ impl Dispatcher {
     }
 
     pub(crate) fn shard_of_call_id(&self, call_id: &[u8]) -> usize {
-        let mut hasher = self.hash.build_hasher();
-        hasher.write(call_id);
-        (hasher.finish() % self.messages.len() as u64) as usize
+        self.spread.shard_of(call_id)
     }
 }

@@ -220,6 +220,10 @@ impl Edges {
             Output::Hush(call, member) => self.pool.hush(call.0, member),
             Output::Digit(call, digit, member) => self.pool.digit(call.0, digit, member),
             Output::Tell(call, news) => self.pool.tell(call.0, *news),
+            Output::TransferEnded(call, result) => {
+                let (ok, code, reason) = (result.ok, result.code, OneLine(&result.reason));
+                tracing::info!(call = call.0, ok, code, reason = %digits_hidden(&reason.to_string(), self.log_numbers), "a transfer ended");
+            }
             Output::CloseRoom(call) => {
                 self.agents.give_up(call);
                 self.pool.close(call.0);

@@ -54,7 +54,10 @@ impl Call {
         found: Result<(Flow, bool), String>,
         out: &mut VecDeque<Output>,
     ) {
-        if member != Member::FIRST || self.phase != Phase::Finding {
+        if member != Member::FIRST {
+            return self.leg_flow_found(cx, member, found, out);
+        }
+        if self.phase != Phase::Finding {
             return;
         }
         self.first.way(found.as_ref().ok().copied());

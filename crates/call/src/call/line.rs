@@ -18,6 +18,15 @@ use crate::{CallHandle, ShardConfig};
 use dialing::Dialing;
 pub(super) use dialing::PlaceLine;
 
+/// A media port in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Port {
+    Closed,
+    Opening,
+    Open,
+    Closing,
+}
+
 /// One leg.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -34,6 +43,8 @@ pub(super) struct Line {
     pub(super) local: Option<LocalMedia>,
     /// Our description as last sent.
     pub(super) last_sdp: String,
+    /// The media port of a leg that came later; the first one's is the room's.
+    pub(super) port: Port,
     /// What our SRTP keys are made from, until the stream moves.
     keys: KeySeed,
     call: CallHandle,
@@ -57,6 +68,7 @@ impl Line {
             selection: None,
             local: None,
             last_sdp: String::new(),
+            port: Port::Closed,
             keys: config.key_seed.of_leg(call.0, member),
             call,
             config: Arc::clone(config),
@@ -78,6 +90,12 @@ impl Line {
     pub(super) fn near(&self) -> IpAddr {
         let near = self.selection.as_ref().and_then(|selection| self.media_near(selection));
         near.unwrap_or_else(|| self.flow().local.ip())
+    }
+
+    /// The host that we are on this leg's flow.
+    pub(super) fn own_host(&self) -> String {
+        let sent_by = self.config.advertised.on(&self.flow()).sent_by;
+        sent_by.rsplit_once(':').map_or(sent_by.clone(), |(host, _)| host.to_owned())
     }
 
     /// Its media port is open.

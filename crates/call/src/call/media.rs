@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use trunkline_sdp::Member;
 use trunkline_signalling::dialog::{Cx, OfferIn};
+use trunkline_sip::Request;
 use trunkline_sip::text::OneLine;
 
 use super::{Call, Phase};
@@ -83,6 +84,55 @@ impl Call {
                 tracing::info!(call = %self.id, %sip_call_id, %member, %reason, "the peer's new offer is refused: 488");
             }
             Some(Ok(None)) | None => {}
+        }
+    }
+}
+
+/// The key press in an INFO: `application/dtmf-relay` names it in a line `Signal=5`, `application/dtmf` is the
+/// key alone.
+pub(super) fn info_digit(info: &Request) -> Option<char> {
+    let relayed = info.body_of("application/dtmf-relay");
+    let body =
+        relayed.as_ref().map_or_else(|| info.body_of("application/dtmf"), |body| Some(body.clone()))?;
+    let text = std::str::from_utf8(&body).ok()?;
+    let signal = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("signal").then(|| value.trim().to_owned())
+    };
+    let key = if relayed.is_some() { text.lines().find_map(signal)? } else { text.trim().to_owned() };
+    match key.as_str() {
+        "10" => Some('*'),
+        "11" => Some('#'),
+        _ => {
+            let mut keys = key.chars().map(|c| c.to_ascii_uppercase());
+            let fine = |c: &char| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D');
+            keys.next().filter(fine).filter(|_| keys.next().is_none())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use trunkline_sip::{HeaderName, Method};
+
+    use super::*;
+
+    #[test]
+    fn key_presses_in_infos_are_read_in_both_forms() {
+        for (kind, body, key) in [
+            ("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n", Some('5')),
+            ("application/dtmf-relay", "signal= * \r\n", Some('*')),
+            ("application/dtmf-relay", "Duration=160\r\nSignal=11\r\n", Some('#')),
+            ("application/dtmf", "d", Some('D')),
+            ("application/dtmf", "12", None),
+            ("application/dtmf", "", None),
+            ("text/plain", "5", None),
+        ] {
+            let mut info = Request::new(Method::Info, "sip:x".to_owned());
+            info.headers.push(HeaderName::ContentType, kind);
+            info.body = Bytes::copy_from_slice(body.as_bytes());
+            assert_eq!(info_digit(&info), key, "{kind} {body}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use trunkline_routing::{Agent, Caller, Connect, Number, Pii, Route, RouteTable, Trunk, hides};
+use trunkline_sdp::control::AgentAsk;
 use trunkline_sdp::{Description, Member, negotiate};
 use trunkline_signalling::dialog::{Cx, Ended};
 use trunkline_sip::Request;
@@ -87,7 +88,10 @@ impl Call {
         opened: Option<SocketAddr>,
         out: &mut VecDeque<Output>,
     ) {
-        if member != Member::FIRST || self.phase != Phase::SettingUp {
+        if member != Member::FIRST {
+            return self.leg_media_opened(cx, member, opened, out);
+        }
+        if self.phase != Phase::SettingUp {
             // Too late: what was opened is released.
             if opened.is_some() {
                 out.push_back(Output::CloseRoom(self.handle));
@@ -129,18 +133,48 @@ impl Call {
     }
 
     /// Something happened in the room.
-    pub(crate) fn room_event(&mut self, cx: &mut Cx<'_>, event: RoomEvent, out: &mut VecDeque<Output>) {
+    pub(crate) fn room_event(
+        &mut self,
+        cx: &mut Cx<'_>,
+        table: &RouteTable,
+        event: RoomEvent,
+        out: &mut VecDeque<Output>,
+    ) {
         let (by, reason) = match event {
             RoomEvent::AgentLeft if self.announce => (EndedBy::Gateway, "number not in service"),
+            RoomEvent::AgentLeft if self.goes_on_without_agent(cx, out) => return,
             RoomEvent::AgentLeft => (EndedBy::Agent, "the agent left"),
             RoomEvent::AgentLost if self.seeks_agent(out) => return,
+            RoomEvent::AgentLost if self.goes_on_without_agent(cx, out) => return,
             RoomEvent::AgentLost => (EndedBy::Agent, "the agent's connection broke"),
-            RoomEvent::NoMedia(_) => (EndedBy::Gateway, "no media from the caller"),
+            RoomEvent::NoMedia(Member::FIRST) => (EndedBy::Gateway, "no media from the caller"),
+            RoomEvent::NoMedia(member) => {
+                self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 480));
+                return self.target_gone(cx, member, None, out);
+            }
             RoomEvent::Failed(what) => (EndedBy::Gateway, what),
-            // Of no consequence to a call of one leg.
-            RoomEvent::Digit(..) | RoomEvent::Played(_) | RoomEvent::Ask(_) => return,
+            RoomEvent::Digit(member, key) => return self.key_pressed(cx, member, key, out),
+            RoomEvent::Ask(ask) => return self.asked(cx, table, *ask, out),
+            // Prompts are timed by their answers.
+            RoomEvent::Played(_) => return,
         };
         self.fail(cx, out, 480, by, reason);
+    }
+
+    /// The agent asks something.
+    fn asked(&mut self, cx: &mut Cx<'_>, table: &RouteTable, ask: AgentAsk, out: &mut VecDeque<Output>) {
+        match ask {
+            AgentAsk::Transfer { transfer } => self.transfer(cx, table, transfer, out),
+            AgentAsk::TransferComplete { transfer_complete } => {
+                self.complete_transfer(cx, transfer_complete.agent_stays, out);
+            }
+            AgentAsk::TransferCancel => self.cancel_transfer(cx, out),
+            // No part of a call's own affairs yet.
+            AgentAsk::Mute { .. }
+            | AgentAsk::Record { .. }
+            | AgentAsk::Play { .. }
+            | AgentAsk::Transcript { .. } => {}
+        }
     }
 
     /// Answers once both the room and the agent are there.

@@ -40,7 +40,21 @@ impl Call {
         self.fail(cx, out, code, EndedBy::Gateway, "hung up by request");
     }
 
-    /// The leg is over.
+    /// The leg that the call began with is over.
+    pub(super) fn first_leg_ended(&mut self, cx: &mut Cx<'_>, why: Ended, out: &mut VecDeque<Output>) {
+        if self.goes_elsewhere(cx, why, out) {
+            return;
+        }
+        if why == Ended::PeerBye && self.moved_by_bye(out) {
+            self.close(cx.now, EndedBy::Gateway, "transferred", out);
+        }
+        self.leg_ended(cx.now, why, out);
+        // The others have nobody to talk to.
+        for member in self.members() {
+            self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 487));
+        }
+    }
+
     pub(super) fn leg_ended(&mut self, now: Now, why: Ended, out: &mut VecDeque<Output>) {
         // A 487 after our own CANCEL says nothing new.
         if let (Ended::Refused(code), None) = (why, &self.ending) {
@@ -99,6 +113,7 @@ impl Call {
             return;
         }
         self.ending = Some(Ending { by, reason: reason.to_owned(), at: now });
+        self.transfer_is_overtaken(reason, out);
         self.phase = Phase::Closing;
         self.deadline = Some(now.mono + self.config.edge_timeout);
         out.push_back(Output::CloseRoom(self.handle));
@@ -135,6 +150,8 @@ impl Call {
             reason: ending.reason,
             sip_code: self.sip_code,
             codec: self.first.selection.as_ref().map(|selection| selection.codec.name()),
+            transferred_to: self.transferred_to.take(),
+            transfer: self.transfer_result.take(),
             media: self.stats,
         })));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trunkline_routing::{Decision, InboundCall, Route, Trunk, UnknownPeers, decide};
 use trunkline_sdp::Member;
-use trunkline_signalling::dialog::{Cx, Draft, LegTerms};
+use trunkline_signalling::dialog::{Cx, Draft, InDialogPolicy, LegTerms};
 use trunkline_signalling::{Now, ServerId};
 use trunkline_sip::check::{self, Capabilities, Rejection};
 use trunkline_sip::{
@@ -78,7 +78,9 @@ impl Shard {
 
     /// What we can do, for Allow, Unsupported and Accept.
     fn capabilities(&self) -> Capabilities<'static> {
-        Capabilities { methods: self.config.in_dialog.methods(), extensions: EXTENSIONS, bodies: BODIES }
+        // Whether a REFER is obeyed depends on its leg.
+        let policy = InDialogPolicy { refer: true, ..self.config.in_dialog };
+        Capabilities { methods: policy.methods(), extensions: EXTENSIONS, bodies: BODIES }
     }
 
     /// A malformed request is answered as well as it can be, without state; an ACK never is.
@@ -261,18 +263,8 @@ impl Shard {
         let handle = call.handle();
         self.outputs.push_back(Output::Began(handle, Box::new(call.start())));
         let mut held = Held { call, dialogs: Vec::new(), invite, clients: Vec::new(), scheduled: None };
-        self.adopt_dialogs(&mut held);
+        self.follow_legs(&mut held, Now::default());
         self.calls.insert(handle, Box::new(held));
-    }
-
-    /// The dialogs of a call's legs are found by what their messages name.
-    fn adopt_dialogs(&mut self, held: &mut Held) {
-        let handle = held.call.handle();
-        for (member, call_id, tag) in held.call.dialogs() {
-            let key = self.dialog_key(call_id.as_bytes(), tag);
-            self.dialogs.insert(key, (handle, member));
-            held.dialogs.push((member, key));
-        }
     }
 
     /// Answers with a code and tells the edges why, and by which trunk it came.

@@ -9,7 +9,7 @@ use trunkline_signalling::dialog::InDialogPolicy;
 use trunkline_sip::{Flow, Hop, Message, Response, Target, Transport, read};
 
 use super::*;
-use crate::{Advertised, MediaStats};
+use crate::{Advertised, MediaStats, Spread};
 
 mod dialogs;
 mod encryption;
@@ -17,6 +17,7 @@ mod ladders;
 mod outgoing;
 mod placed;
 mod reconnect;
+mod transfers;
 mod trunks;
 
 const TABLE: &str = "[[trunk]]\nname = \"t\"\naddress = \"sbc.example.com\"\nallowed_addresses = [\"192.0.2.0/24\"]\n[[agent]]\nname = \"echo\"\nconnect = \"builtin:echo\"\n[[number]]\nnumber = \"+14155550100\"\ninbound = \"echo\"\n[[number]]\nnumber = \"+14155550101\"\ninbound = \"echo\"\n[[number]]\nnumber = \"+14155550102\"\n";
@@ -75,6 +76,7 @@ impl Bench {
         let (table, _) = load(&[source], None).expect("loads");
         let config = ShardConfig {
             shard: 3,
+            spread: Spread::over(1, KeyedHash::new((1, 2))),
             key: (1, 2),
             key_seed: trunkline_sdp::KeySeed::new([9; 32]),
             timers: Timers::default(),
@@ -422,7 +424,8 @@ fn answers_go_to_the_source_whatever_maddr_says() {
 #[test]
 fn info_and_message_are_taken_or_refused_and_allow_says_which() {
     for (info, message) in [(false, false), (true, false), (false, true), (true, true)] {
-        let mut bench = Bench::with_policy(UnknownPeers::Drop, InDialogPolicy { info, message });
+        let mut bench =
+            Bench::with_policy(UnknownPeers::Drop, InDialogPolicy { info, message, refer: false });
         let (_, tag) = bench.talk("a", "+14155550100");
         let mut ask =
             |method: &str, cseq| bench.receive(in_dialog("a", method, cseq, &tag, "", "").as_bytes());

@@ -6,7 +6,10 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Agent, Builtin, CallLimits, Connect, Number, Protocol, RouteTable, Trunk, TrunkAddress};
+use crate::{
+    Agent, Builtin, CallLimits, Connect, Number, Protocol, ReferForm, RouteTable, RtpFormat, Trunk,
+    TrunkAddress,
+};
 
 /// The keys of an entry and their values as text.
 type Keys = Vec<(&'static str, String)>;
@@ -111,6 +114,9 @@ fn trunk_keys(trunk: &Trunk) -> Keys {
         ("privacy", word(&trunk.privacy)),
         ("calls_per_second", option(trunk.calls_per_second.as_ref())),
         ("max_calls", option(trunk.max_calls.as_ref())),
+        ("refer", refer(trunk.refer).to_owned()),
+        ("accept_refer", trunk.accept_refer.to_string()),
+        ("replaces", trunk.replaces.to_string()),
         ("transport", word(&trunk.transport)),
         ("media_encryption", word(&trunk.media_encryption)),
         ("sdes_over_plaintext", trunk.sdes_over_plaintext.to_string()),
@@ -120,6 +126,14 @@ fn trunk_keys(trunk: &Trunk) -> Keys {
     ];
     keys.extend(limit_keys(&trunk.limits));
     keys
+}
+
+const fn refer(form: ReferForm) -> &'static str {
+    match form {
+        ReferForm::AtTrunk => "e164@trunk",
+        ReferForm::Tel => "tel",
+        ReferForm::AsGiven => "as-given",
+    }
 }
 
 fn agent_changes(old: &Agent, new: &Agent) -> Vec<String> {
@@ -156,6 +170,7 @@ fn number_keys(number: &Number) -> Keys {
         ("outbound", name_of(number.outbound.as_ref())),
         ("sms", name_of(number.sms.as_ref())),
         ("active", number.active.to_string()),
+        ("allowed_destinations", list(&number.allowed_destinations)),
         ("metadata", pairs(&number.metadata)),
     ];
     keys.extend(limit_keys(&number.limits));
@@ -187,6 +202,7 @@ fn address(address: &TrunkAddress) -> String {
 fn connect(connect: &Connect) -> String {
     match connect {
         Connect::DialIn => "dial-in".to_owned(),
+        Connect::Rtp(address) => format!("rtp://{address}"),
         Connect::Builtin(Builtin::Announce(file)) => format!("builtin:announce?file={file}"),
         Connect::Builtin(builtin) => format!("builtin:{}", word(builtin)),
         Connect::Urls(urls) => list(urls),
@@ -197,6 +213,9 @@ fn protocol(protocol: Protocol) -> String {
     match protocol {
         Protocol::Twilio => "twilio".to_owned(),
         Protocol::L16 { rate } => format!("l16 at {rate}"),
+        Protocol::Rtp(RtpFormat::Pcmu) => "rtp with PCMU".to_owned(),
+        Protocol::Rtp(RtpFormat::Pcma) => "rtp with PCMA".to_owned(),
+        Protocol::Rtp(RtpFormat::L16 { rate }) => format!("rtp with L16 at {rate}"),
     }
 }
 

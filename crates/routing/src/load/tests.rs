@@ -1,5 +1,5 @@
 use super::*;
-use crate::{E164, Protocol};
+use crate::{Connect, E164, Protocol, RtpAddress, RtpFormat};
 
 fn source(text: &str) -> Vec<Source> {
     vec![Source { name: "a.toml".to_owned(), text: text.to_owned() }]
@@ -277,4 +277,42 @@ fn an_agent_that_no_number_names_is_fine() {
     let text = format!("{GOOD}\n[[agent]]\nname = \"spare\"\nconnect = \"builtin:tone\"\n");
     let (table, problems) = load(&source(&text), None).expect("loads");
     assert_eq!((table.agents.len(), problems), (2, Vec::new()));
+}
+
+#[test]
+fn an_agent_on_rtp_has_one_address_and_says_what_it_carries() {
+    let load_agent = |lines: &str| {
+        let text = format!("[[agent]]\nname = \"a\"\n{lines}\n");
+        let loaded = load(&source(&text), None).map(|(table, _)| {
+            let agent = &table.agents["a"];
+            (agent.connect.clone(), agent.protocol)
+        });
+        loaded.map_err(|problems| problems[0].to_string())
+    };
+    let at = |host: &str, port| Connect::Rtp(RtpAddress { host: host.to_owned(), port });
+    let rtp = "protocol = \"rtp\"\nconnect = ";
+    assert_eq!(
+        load_agent(&format!("{rtp}\"rtp://bot.example.com:4000\"")),
+        Ok((at("bot.example.com", 4000), Protocol::Rtp(RtpFormat::Pcmu)))
+    );
+    assert_eq!(
+        load_agent(&format!("{rtp}\"rtp://[2001:db8::1]:4000\"\ncodec = \"L16\"\nsample_rate = 16000")),
+        Ok((at("2001:db8::1", 4000), Protocol::Rtp(RtpFormat::L16 { rate: 16_000 })))
+    );
+    for (lines, what) in [
+        (format!("{rtp}\"rtp://host\""), "rtp://host:port"),
+        (format!("{rtp}\"rtp://2001:db8::1:4000\""), "rtp://host:port"),
+        (format!("{rtp}\"rtp://a b:4000\""), "rtp://host:port"),
+        (format!("{rtp}\"rtp://host:0\""), "rtp://host:port"),
+        (format!("{rtp}[\"rtp://a:1\", \"rtp://b:1\"]"), "a list takes only"),
+        (format!("{rtp}\"ws://host\""), "speaks RTP"),
+        (format!("{rtp}\"rtp://a:1\"\nevents = true"), "no events"),
+        (format!("{rtp}\"rtp://a:1\"\nreconnect_seconds = 3"), "no connection"),
+        (format!("{rtp}\"rtp://a:1\"\nsample_rate = 16000"), "goes with"),
+        ("connect = \"rtp://a:1\"".to_owned(), "write protocol"),
+        ("connect = \"ws://a\"\nprotocol = \"twilio\"\ncodec = \"PCMA\"".to_owned(), "codec goes with"),
+    ] {
+        let problem = load_agent(&lines).expect_err(&lines);
+        assert!(problem.contains(what), "{lines}: {problem}");
+    }
 }

@@ -12,7 +12,8 @@ use crate::e164::MIN_DIGITS;
 use crate::outbound::may_be_set;
 use crate::problem::Report;
 use crate::{
-    Direction, DtmfMethod, E164, MediaEncryption, Privacy, Secret, Transport, Trunk, TrunkAddress, TrunkAuth,
+    Direction, DtmfMethod, E164, MediaEncryption, Privacy, ReferForm, Secret, Transport, Trunk, TrunkAddress,
+    TrunkAuth,
 };
 
 /// For how long a trunk that registers asks where it does not say: 300 s.
@@ -41,6 +42,9 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let privacy = reader.choice("privacy", &[("none", Privacy::None), ("id", Privacy::Id)]);
     let calls_per_second = small(&mut reader, "calls_per_second");
     let max_calls = small(&mut reader, "max_calls");
+    let refer = refer(&mut reader);
+    let accept_refer = reader.boolean("accept_refer").unwrap_or(false);
+    let replaces = reader.boolean("replaces").unwrap_or(false);
     let headers = headers(&mut reader);
     let (transport, media_encryption) = (transport(&mut reader), encryption(&mut reader));
     let sdes_over_plaintext = reader.boolean("sdes_over_plaintext").unwrap_or(false);
@@ -70,6 +74,9 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
         privacy: privacy.unwrap_or(Privacy::None),
         calls_per_second,
         max_calls,
+        refer,
+        accept_refer,
+        replaces,
         headers: Secret::new(headers),
         transport,
         media_encryption,
@@ -112,6 +119,14 @@ fn encryption(reader: &mut Reader<'_, '_, '_>) -> MediaEncryption {
             ("allow", MediaEncryption::Allow),
             ("require", MediaEncryption::Require),
         ],
+    );
+    given.unwrap_or_default()
+}
+
+fn refer(reader: &mut Reader<'_, '_, '_>) -> ReferForm {
+    let given = reader.choice(
+        "refer",
+        &[("e164@trunk", ReferForm::AtTrunk), ("tel", ReferForm::Tel), ("as-given", ReferForm::AsGiven)],
     );
     given.unwrap_or_default()
 }

@@ -1,9 +1,7 @@
 use trunkline_sip::{HeaderName, Method, Request};
 
 use super::*;
-use crate::{
-    Decision, InboundCall, OutboundCall, Source, called_number, decide, decide_outbound, load, load_node,
-};
+use crate::{Decision, InboundCall, OutboundCall, Source, called_number, decide, decide_outbound, load};
 
 /// Everything in it that must not be read ends in 31337, or is a telephone number.
 const TABLES: &str = r#"
@@ -25,8 +23,6 @@ secret = "shared31337"
 number = "+14155550100"
 inbound = "bot"
 "#;
-
-const NODE: &str = "[api]\ntoken = \"token31337token31337token31337token31337\"\n";
 
 fn invite() -> Request {
     let target = "sip:+14155550100@gw".to_owned();
@@ -52,7 +48,6 @@ fn nothing_private_prints_in_any_value_of_routing() {
     assert_eq!(problems, []);
     hides("the table", &format!("{table:?}"));
     hides("the table, at length", &format!("{table:#?}"));
-    hides("the node", &format!("{:#?}", load_node("n.toml", NODE).expect("loads")));
     let request = invite();
     let source = [192, 0, 2, 7].into();
     let call = InboundCall { source, names: &[], proved: None, request: &request };

@@ -51,6 +51,8 @@ fn every_event_of_an_agent_on_the_page_can_be_read() {
         });
         let ask = serde_json::from_str::<AgentAsk>(line).map(|ask| match ask {
             AgentAsk::Transfer { .. } => "transfer",
+            AgentAsk::TransferComplete { .. } => "transfer_complete",
+            AgentAsk::TransferCancel => "transfer_cancel",
             AgentAsk::Mute { .. } => "mute",
             AgentAsk::Record { .. } => "record",
             AgentAsk::Play { .. } => "play",
@@ -59,7 +61,20 @@ fn every_event_of_an_agent_on_the_page_can_be_read() {
         names.push(act.or(ask).unwrap_or_else(|why| panic!("{line}: {why}")));
     }
     names.dedup();
-    assert_eq!(names, ["dtmf", "hangup", "transfer", "mute", "record", "play", "transcript"]);
+    assert_eq!(
+        names,
+        [
+            "dtmf",
+            "hangup",
+            "transfer",
+            "transfer_complete",
+            "transfer_cancel",
+            "mute",
+            "record",
+            "play",
+            "transcript"
+        ]
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ use trunkline_sip::{HeaderName, Method, Request, Response, check, reply};
 use super::late::is_ok_to_invite;
 use super::offers::PendingOffer;
 use super::policy::InDialogPolicy;
+use super::refer::{ReferIn, Referrals, Referred};
 use super::reliable::Reliable;
 use super::session_timer::{Due as TimerDue, SessionTimer};
 use super::state::Dialog;
@@ -93,6 +94,10 @@ pub enum LegEvent {
     Info(Box<Request>),
     /// MESSAGE, taken.
     Message(Box<Request>),
+    /// How a REFER of ours goes.
+    Referred(Referred),
+    /// A REFER of the peer's; to be settled by `answer_refer`.
+    Refer(ReferIn),
 }
 
 #[derive(Debug)]
@@ -137,6 +142,8 @@ pub struct Leg {
     pub(super) invite_cseq: u32,
     /// What a leg that we place has beside.
     pub(super) placing: Option<Box<PlacingState>>,
+    /// REFERs, once there was one.
+    pub(super) referrals: Option<Box<Referrals>>,
 }
 
 impl Leg {
@@ -156,6 +163,7 @@ impl Leg {
             local_sdp: String::new(),
             invite_cseq: 0,
             placing: None,
+            referrals: None,
         }
     }
 
@@ -184,7 +192,7 @@ impl Leg {
             State::Leaving { bye } => Some(bye),
             State::New | State::Incoming { .. } | State::Confirmed | State::Ended => None,
         };
-        [own, self.refresh].into_iter().flatten()
+        [own, self.refresh, self.refer_transaction()].into_iter().flatten()
     }
 
     /// A request inside the dialog.
@@ -198,7 +206,8 @@ impl Leg {
         {
             self.dialog.follow(flow);
         }
-        if matches!(self.state, State::Ended | State::Leaving { .. }) && request.method != Method::Bye {
+        let late = matches!(request.method, Method::Bye | Method::Notify);
+        if matches!(self.state, State::Ended | State::Leaving { .. }) && !late {
             return respond(cx, tx, &request, 481, "");
         }
         match &request.method {
@@ -209,6 +218,8 @@ impl Leg {
             Method::Bye => self.peer_bye(cx, tx, &request),
             Method::Invite | Method::Update => self.peer_offer(cx, tx, request),
             Method::Prack => self.prack(cx, tx, request),
+            Method::Notify => self.notified(cx, tx, &request),
+            Method::Refer => self.referred(cx, tx, request),
             Method::Options => self.respond_with_allow(cx, tx, &request, 200),
             Method::Info if self.policy.info => {
                 respond(cx, tx, &request, 200, "");
@@ -254,6 +265,7 @@ impl Leg {
                 self.end(cx, Ended::OurBye);
             }
             _ if self.refresh == Some(tx) => self.refresh_response(cx, response),
+            _ if self.refer_transaction() == Some(tx) => self.refer_response(cx, response),
             // A copy of the 2xx to our INVITE: its ACK was lost.
             _ if is_ok_to_invite(response) => self.handle_stray_ok(cx, response),
             _ => {}
@@ -272,6 +284,7 @@ impl Leg {
                 self.refresh = None;
                 self.leave(cx, Ended::Lost);
             }
+            _ if self.refer_transaction() == Some(tx) => self.refer_unanswered(cx),
             _ => {}
         }
     }
@@ -325,68 +338,6 @@ impl Leg {
             Some(TimerDue::Expired) => self.leave(cx, Ended::SessionExpired),
             Some(TimerDue::Nothing) | None => {}
         }
-    }
-
-    /// Tells the call why, and sends the BYE.
-    pub(super) fn leave(&mut self, cx: &mut Cx<'_>, why: Ended) {
-        if matches!(self.state, State::Confirmed) {
-            self.send_bye(cx);
-            cx.events.push(LegEvent::Ended(why));
-        }
-    }
-
-    pub(super) fn send_bye(&mut self, cx: &mut Cx<'_>) {
-        self.unacked = None;
-        self.drop_refresh(cx);
-        let mut bye = self.dialog.request(Method::Bye, cx.tokens);
-        self.sign(&mut bye, cx);
-        let bye = cx.transactions.request(bye, self.dialog.target(), cx.now.mono);
-        self.state = State::Leaving { bye };
-    }
-
-    /// A connection is gone. A dialog that stuck to it goes on over a new one to its next hop; one
-    /// that names no hop is lost.
-    pub fn connection_lost(&mut self, cx: &mut Cx<'_>, connection: u64) {
-        if self.dialog.flow.connection != Some(connection) {
-            return;
-        }
-        self.dialog.flow.connection = None;
-        if matches!(self.state, State::Confirmed) && !self.dialog.has_hop() {
-            self.drop_refresh(cx);
-            self.end(cx, Ended::Lost);
-        }
-    }
-
-    /// Ends the dialog at once, whatever it waits for: its call is gone.
-    pub fn abandon(&mut self, cx: &mut Cx<'_>, code: u16) {
-        self.unacked = None;
-        if let Some(pending) = self.offer.take() {
-            pending.refuse(cx, code, &self.dialog.local_tag);
-        }
-        self.hang_up(cx, code);
-    }
-
-    pub(super) fn end(&mut self, cx: &mut Cx<'_>, why: Ended) {
-        if !matches!(self.state, State::Ended) {
-            self.state = State::Ended;
-            cx.events.push(LegEvent::Ended(why));
-        }
-        self.drop_refresh(cx);
-        self.reliable = None;
-        self.unacked = None;
-    }
-
-    fn peer_bye(&mut self, cx: &mut Cx<'_>, tx: ServerId, request: &Request) {
-        respond(cx, tx, request, 200, "");
-        if let State::Incoming { tx, invite } = &self.state {
-            // A BYE in an early dialog also ends its INVITE (RFC 3261 §15.1.2).
-            let response = reply::to(invite, 487, Some(&self.dialog.local_tag));
-            cx.transactions.respond(*tx, &response, cx.now.mono);
-        }
-        if let Some(pending) = self.offer.take() {
-            pending.refuse(cx, 487, &self.dialog.local_tag);
-        }
-        self.end(cx, Ended::PeerBye);
     }
 }
 

@@ -10,10 +10,14 @@ pub struct InDialogPolicy {
     pub info: bool,
     /// MESSAGE is answered 200 and passed up.
     pub message: bool,
+    /// REFER is passed up, to be answered.
+    pub refer: bool,
 }
 
-/// Methods that we serve, those last that configuration may refuse.
-const METHODS: &[Method] = &[
+/// Methods that we serve whatever configuration says.
+const ALWAYS: usize = 8;
+/// In three orders, so that each choice of the last three is a beginning of one.
+const REFER_INFO_MESSAGE: &[Method] = &[
     Method::Invite,
     Method::Ack,
     Method::Cancel,
@@ -21,10 +25,12 @@ const METHODS: &[Method] = &[
     Method::Options,
     Method::Update,
     Method::Prack,
+    Method::Notify,
+    Method::Refer,
     Method::Info,
     Method::Message,
 ];
-const METHODS_WITHOUT_INFO: &[Method] = &[
+const INFO_MESSAGE: &[Method] = &[
     Method::Invite,
     Method::Ack,
     Method::Cancel,
@@ -32,23 +38,63 @@ const METHODS_WITHOUT_INFO: &[Method] = &[
     Method::Options,
     Method::Update,
     Method::Prack,
+    Method::Notify,
+    Method::Info,
     Method::Message,
+];
+const MESSAGE_REFER: &[Method] = &[
+    Method::Invite,
+    Method::Ack,
+    Method::Cancel,
+    Method::Bye,
+    Method::Options,
+    Method::Update,
+    Method::Prack,
+    Method::Notify,
+    Method::Message,
+    Method::Refer,
 ];
 
 impl InDialogPolicy {
     /// Methods that we serve, for Allow.
     #[must_use]
     pub fn methods(self) -> &'static [Method] {
-        match (self.info, self.message) {
-            (true, true) => METHODS,
-            (true, false) => &METHODS[..METHODS.len() - 1],
-            (false, true) => METHODS_WITHOUT_INFO,
-            (false, false) => &METHODS[..METHODS.len() - 2],
-        }
+        let (list, more) = match (self.refer, self.info, self.message) {
+            (false, false, false) => (INFO_MESSAGE, 0),
+            (false, true, false) => (INFO_MESSAGE, 1),
+            (false, true, true) => (INFO_MESSAGE, 2),
+            (false, false, true) => (MESSAGE_REFER, 1),
+            (true, false, true) => (MESSAGE_REFER, 2),
+            (true, false, false) => (REFER_INFO_MESSAGE, 1),
+            (true, true, false) => (REFER_INFO_MESSAGE, 2),
+            (true, true, true) => (REFER_INFO_MESSAGE, 3),
+        };
+        &list[..ALWAYS + more]
     }
 }
 
 /// Whether a peer's Allow has UPDATE; without an Allow it is not tried.
 pub(super) fn takes_updates(headers: &Headers) -> bool {
     allowed_methods(headers).is_some_and(|methods| methods.contains(&Method::Update))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_choice_of_methods_is_served_and_no_other() {
+        for choice in 0..8 {
+            let (info, message, refer) = (choice & 1 != 0, choice & 2 != 0, choice & 4 != 0);
+            let methods = InDialogPolicy { info, message, refer }.methods();
+            for (method, wanted) in [
+                (Method::Info, info),
+                (Method::Message, message),
+                (Method::Refer, refer),
+                (Method::Notify, true),
+            ] {
+                assert_eq!(methods.contains(&method), wanted, "{choice} {method}");
+            }
+        }
+    }
 }

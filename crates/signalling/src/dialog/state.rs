@@ -216,7 +216,8 @@ impl Dialog {
         headers.push(HeaderName::To, self.remote.clone());
         headers.push(HeaderName::CallId, self.call_id.clone());
         headers.push(HeaderName::CSeq, format!("{number} {}", request.method));
-        let makes_target = matches!(request.method, Method::Invite | Method::Update);
+        let makes_target =
+            matches!(request.method, Method::Invite | Method::Update | Method::Refer | Method::Notify);
         if makes_target {
             request.headers.push(HeaderName::Contact, self.contact());
         }

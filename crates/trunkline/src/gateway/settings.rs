@@ -9,7 +9,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 use trunkline_api::{Key, Keys, Scope};
-use trunkline_call::{Advertised, Challenger, ListenerNames, Shard, ShardConfig};
+use trunkline_call::{Advertised, Challenger, ListenerNames, Shard, ShardConfig, Spread};
 use trunkline_media::PoolConfig;
 use trunkline_routing::{ApiKey, ApiScope, ListenAddress, Node, RouteTable};
 use trunkline_sdp::KeySeed;
@@ -70,7 +70,7 @@ pub(super) fn pool_config(node: &Node, threads: usize) -> PoolConfig {
 
 fn shard_config(
     node: &Node,
-    index: usize,
+    (index, spread): (usize, Spread),
     key: (u64, u64),
     key_seed: KeySeed,
     challenger: &Challenger,
@@ -78,6 +78,7 @@ fn shard_config(
     let [t1, t2, t4] = node.sip.timers;
     ShardConfig {
         shard: u16::try_from(index).unwrap_or(u16::MAX),
+        spread,
         // Each shard has a key of its own, so that their tokens never meet.
         key: (key.0 ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), key.1),
         // Calls of all shards have numbers of their own.
@@ -94,7 +95,11 @@ fn shard_config(
         challenger: challenger.clone(),
         codecs: node.media.codecs.clone(),
         unknown_peers: node.sip.unknown_peers,
-        in_dialog: InDialogPolicy { info: node.sip.accept_info, message: node.sip.accept_message },
+        in_dialog: InDialogPolicy {
+            info: node.sip.accept_info,
+            message: node.sip.accept_message,
+            refer: false,
+        },
         edge_timeout: EDGE_TIMEOUT,
     }
 }
@@ -112,7 +117,7 @@ pub(super) fn start_shards(
     let challenger = Challenger::new(random_bytes().context(no_chance)?, Arc::<Nonces>::default());
     let mut drivers = JoinSet::new();
     for (index, queues) in queues.into_iter().enumerate() {
-        let config = shard_config(node, index, key, key_seed, &challenger);
+        let config = shard_config(node, (index, edges.dispatcher.spread()), key, key_seed, &challenger);
         drivers.spawn(drive(Shard::new(config, edges.table.load_full()), queues, Arc::clone(edges)));
     }
     Ok(drivers)

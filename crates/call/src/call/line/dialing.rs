@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use trunkline_routing::{Privacy, Route, may_follow};
+use trunkline_routing::{Destination, Privacy, Route, may_follow};
 use trunkline_sdp::Member;
 use trunkline_signalling::dialog::{Account, Cx, Ended, Leg, Placing};
 use trunkline_sip::{Flow, HeaderName, Hop, format_host};
@@ -249,7 +249,10 @@ fn ordered(route: &Route, cx: &mut Cx<'_>) -> Vec<Place> {
     addresses
         .into_iter()
         .map(|(_, _, hop)| Place {
-            request_uri: target(&called, hop),
+            request_uri: match &route.called {
+                Destination::Address(uri) => uri.clone(),
+                Destination::Number(_) | Destination::Short(_) => target(&called, hop),
+            },
             hop: Hop { transport: hop.transport.or(kind), ..hop.clone() },
         })
         .collect()

@@ -142,7 +142,8 @@ fn an_answer_that_is_cancelled_by_a_silent_callee_ends_in_time() {
 #[test]
 fn a_message_outside_any_call_is_taken_where_one_inside_is() {
     for message in [false, true] {
-        let mut bench = Bench::with_policy(UnknownPeers::Drop, InDialogPolicy { info: false, message });
+        let mut bench =
+            Bench::with_policy(UnknownPeers::Drop, InDialogPolicy { info: false, message, refer: false });
         let text = in_dialog("m", "MESSAGE", 1, "", "Content-Type: text/plain\r\n", "hi");
         let said = bench.receive(text.replace(";tag=\r\n", "\r\n").as_bytes());
         assert_eq!(said.codes(), [if message { 200 } else { 405 }]);

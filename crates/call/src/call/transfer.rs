@@ -1,0 +1,364 @@
+//! Transfers: the caller is put through to somebody else.
+//!
+//! ```text
+//!           REFER                 202, or a NOTIFY         final 2xx                2 s, then our BYE
+//! cold ───────────────▶ Referring ─────────────▶ Referring ─────────▶ Moved ─────────────────────▶ the call is over
+//!                          │ refused, final ≥300      │ the peer's BYE ──────────────────────────▶ the call is over
+//!                          ├── fallback, and a definite failure: as bridge
+//!                          ▼ else, and where nothing is told in time
+//!                        back: caller ⇄ agent, who is told why
+//!
+//! bridge ─▶ Calling (a second leg) ── answered ─▶ Joined: caller ⇄ callee, the agent leaves
+//!              │                  └── key or passcode wanted ─▶ Proving ── right ─▶ Joined
+//!              │ refused, nobody, hung up                          │ wrong, none, hung up
+//!              ▼                                                   ▼
+//!            back ◀────────────────────────────────────────────────┘
+//!
+//! warm ─▶ Calling ── answered, proved ─▶ Consulting: agent ⇄ supervisor, the caller hears music
+//!                                            │ complete ─▶ Joined, or all three together
+//!                                            └ cancel, supervisor hung up ─▶ back
+//! ```
+//! An agent that leaves meanwhile completes a warm transfer; where it comes to *back* and there is no agent any
+//! more, the call ends with the reason. The caller's BYE ends everything.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use trunkline_routing::{RouteTable, TransferRoute, decide_transfer};
+use trunkline_sdp::control::{AgentNews, Fallback, Transfer, TransferMode, TransferResult};
+use trunkline_sdp::media::Sound;
+use trunkline_sdp::{Hearing, Member, Members};
+use trunkline_signalling::Mono;
+use trunkline_signalling::dialog::{Cx, Referral, Referred};
+use trunkline_sip::{Uri, format_host};
+
+use super::outcome::{failure, refused};
+use super::proof::Proof;
+use super::{Call, Phase};
+use crate::{EndedBy, Output};
+
+/// How long the outcome of a REFER is waited for where neither the transfer nor the number says.
+const OUTCOME: Duration = Duration::from_secs(60);
+/// After a transfer succeeded the peer hangs up; if not, we do.
+const PEER_HANGS_UP: Duration = Duration::from_secs(2);
+
+/// A transfer under way.
+#[derive(Debug)]
+pub(super) struct Transferring {
+    pub(super) ask: Transfer,
+    pub(super) route: TransferRoute,
+    pub(super) stage: Stage,
+    pub(super) deadline: Option<Mono>,
+}
+
+/// Where it stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Our REFER is out; whether the peer has taken it.
+    Referring { accepted: bool },
+    /// The carrier has put the caller through; the leg is about to end.
+    Moved,
+    /// A second leg is called.
+    Calling { member: Member },
+    /// Who has answered is to prove that it is there, or who it is.
+    Proving { member: Member, proof: Proof },
+    /// The agent talks to who has answered.
+    Consulting { member: Member },
+}
+
+impl Transferring {
+    /// The second leg.
+    pub(super) const fn member(&self) -> Option<Member> {
+        match self.stage {
+            Stage::Referring { .. } | Stage::Moved => None,
+            Stage::Calling { member } | Stage::Proving { member, .. } | Stage::Consulting { member } => {
+                Some(member)
+            }
+        }
+    }
+
+    /// Whether a refusal with that code has us call ourselves: a definite one only, or somebody's telephone
+    /// might ring twice.
+    fn falls_back(&self, code: u16) -> bool {
+        let definite = code >= 400 && !matches!(code, 401 | 407 | 408 | 481 | 491);
+        self.ask.fallback == Fallback::Bridge && definite
+    }
+}
+
+impl Call {
+    /// Somebody wants the caller put through.
+    pub(crate) fn transfer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        table: &RouteTable,
+        ask: Transfer,
+        out: &mut VecDeque<Output>,
+    ) {
+        let refuse = |reason: &str| TransferResult { ok: false, code: None, reason: reason.to_owned() };
+        if self.phase != Phase::Talking || self.announce {
+            return self.tell_result(refuse("the call is not answered"), out);
+        }
+        if self.transfer.is_some() || self.joined.is_some() {
+            return self.tell_result(refuse("another transfer has the call already"), out);
+        }
+        let target = Uri::parse(&self.first.leg.dialog().remote_target).ok();
+        let peer = target.as_ref().and_then(Uri::host).map(format_host);
+        let peer = peer.unwrap_or_else(|| self.first.leg.dialog().flow.remote.ip().to_string());
+        let route = match decide_transfer(table, &self.route, &peer, &ask.to) {
+            Ok(route) => route,
+            Err(refusal) => return self.tell_result(refuse(&refusal.to_string()), out),
+        };
+        self.step("a transfer begins");
+        // After a REFER we are out of the path and could ask nobody for a key.
+        let proves = ask.requires_confirmation || ask.passcode.is_some();
+        let refers = matches!(ask.mode, TransferMode::Cold) && !proves;
+        let stage = Stage::Referring { accepted: false };
+        self.transfer = Some(Box::new(Transferring { ask, route, stage, deadline: None }));
+        match refers {
+            true => self.refer(cx, out),
+            false => self.call_target(cx, out),
+        }
+    }
+
+    /// Has the peer call the target.
+    fn refer(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        let Some(transfer) = &mut self.transfer else { return };
+        let seconds = transfer.ask.ringing_timeout_seconds.map(Duration::from_secs);
+        transfer.deadline = Some(cx.now.mono + seconds.unwrap_or(OUTCOME));
+        let to = transfer.route.refer_to.clone();
+        let by = format!("<sip:{}@{}>", self.route.number.number, self.first.own_host());
+        let asked = self.on_line(Member::FIRST, cx, |line, cx| line.leg.refer(cx, Referral { to, by }));
+        if asked != Some(true) {
+            self.back(cx, out, None, "the caller's leg takes no REFER at the moment");
+        }
+        self.act(cx, out);
+    }
+
+    /// How our REFER goes.
+    pub(super) fn refer_told(&mut self, cx: &mut Cx<'_>, told: Referred, out: &mut VecDeque<Output>) {
+        let Some(transfer) = &mut self.transfer else { return };
+        let Stage::Referring { accepted } = &mut transfer.stage else { return };
+        match told {
+            Referred::Accepted => *accepted = true,
+            Referred::Refused(code) => self.refer_failed(cx, out, code),
+            Referred::Unanswered => self.back(cx, out, Some(408), "the carrier did not answer the REFER"),
+            Referred::Progress { code: Some(code), .. } if code >= 300 => self.refer_failed(cx, out, code),
+            Referred::Progress { code: Some(200..=299), .. } => {
+                transfer.stage = Stage::Moved;
+                transfer.deadline = Some(cx.now.mono + PEER_HANGS_UP);
+                self.through(out);
+            }
+            Referred::Progress { over: true, .. } => {
+                self.back(cx, out, None, "the carrier ended the transfer without an outcome");
+            }
+            Referred::Progress { over: false, .. } => *accepted = true,
+        }
+    }
+
+    fn refer_failed(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>, code: u16) {
+        if self.transfer.as_ref().is_some_and(|transfer| transfer.falls_back(code)) {
+            self.step("the carrier refused the transfer; we call ourselves");
+            return self.call_target(cx, out);
+        }
+        self.back(cx, out, Some(code), &refused(code));
+    }
+
+    /// The peer has hung up, and had taken our REFER: it put the caller through.
+    pub(super) fn moved_by_bye(&mut self, out: &mut VecDeque<Output>) -> bool {
+        match self.transfer.as_ref().map(|transfer| &transfer.stage) {
+            Some(Stage::Referring { accepted: true }) => {
+                self.through(out);
+                true
+            }
+            Some(Stage::Moved) => true,
+            _ => false,
+        }
+    }
+
+    /// Calls the target ourselves, while the caller hears it ring, or music.
+    fn call_target(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        let Some(transfer) = &mut self.transfer else { return };
+        let (warm, ring) = (transfer.ask.mode == TransferMode::Warm, transfer.ask.ringing_timeout_seconds);
+        let route = match &transfer.route.bridge {
+            Ok(route) => route.as_ref().clone(),
+            Err(refusal) => {
+                let reason = refusal.to_string();
+                return self.back(cx, out, None, &reason);
+            }
+        };
+        let ring = ring.map_or(route.ringing_timeout, Duration::from_secs);
+        let deadline = Some(cx.now.mono + ring);
+        let Some(member) = self.add_leg(cx, route, out) else {
+            return self.back(cx, out, None, "the call has no place for another leg");
+        };
+        if let Some(transfer) = &mut self.transfer {
+            (transfer.stage, transfer.deadline) = (Stage::Calling { member }, deadline);
+        }
+        let sound = if warm { Sound::Music } else { Sound::Ringback };
+        out.push_back(Output::Play { call: self.handle, member: Member::FIRST, sound, repeat: true });
+        // The agent hears the telephone ring that it is to talk on; else nobody hears anybody for now.
+        let talkers = if warm { Members::of(&[Member::AGENT, member]) } else { Members::NONE };
+        out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
+    }
+
+    /// The second leg is answered and can be heard.
+    pub(super) fn target_answered(&mut self, cx: &mut Cx<'_>, member: Member, out: &mut VecDeque<Output>) {
+        let Some(transfer) = &mut self.transfer else { return };
+        if !matches!(transfer.stage, Stage::Calling { member: called } if called == member) {
+            return;
+        }
+        transfer.deadline = None;
+        let Some(proof) = Proof::of(&transfer.ask) else { return self.target_is_there(cx, member, out) };
+        transfer.stage = Stage::Proving { member, proof };
+        out.push_back(Output::Arrange(self.handle, Hearing::default()));
+        out.push_back(Output::Listen(self.handle, member, true));
+        self.ask_for_proof(cx, out);
+    }
+
+    /// Who was called is there, and who it should be.
+    pub(super) fn target_is_there(&mut self, cx: &mut Cx<'_>, member: Member, out: &mut VecDeque<Output>) {
+        let Some(transfer) = &mut self.transfer else { return };
+        transfer.deadline = None;
+        if transfer.ask.mode == TransferMode::Warm && self.agent_here {
+            transfer.stage = Stage::Consulting { member };
+            self.step("the agent talks to who was called");
+            let talkers = Members::of(&[Member::AGENT, member]);
+            out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
+            let participant = member.to_string();
+            return self.tell(AgentNews::ParticipantJoined { participant }, out);
+        }
+        self.join(cx, member, false, out);
+    }
+
+    /// The agent, or the API, is done talking to who was called: the caller is joined with it, and the agent
+    /// leaves or stays.
+    pub(crate) fn complete_transfer(&mut self, cx: &mut Cx<'_>, stays: bool, out: &mut VecDeque<Output>) {
+        match self.transfer.as_ref().map(|transfer| &transfer.stage) {
+            Some(Stage::Consulting { member }) => self.join(cx, *member, stays, out),
+            _ => self.tell_result(failure(None, "nobody is there to be joined with the caller"), out),
+        }
+    }
+
+    /// The transfer is given up: the caller comes back.
+    pub(crate) fn cancel_transfer(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        match self.transfer.as_ref().map(|transfer| &transfer.stage) {
+            // What the carrier does cannot be called back.
+            Some(Stage::Referring { .. } | Stage::Moved) => {
+                self.tell_result(failure(None, "the carrier has the transfer in its hands"), out);
+            }
+            Some(_) => self.back(cx, out, None, "cancelled"),
+            None => self.tell_result(failure(None, "there is no transfer"), out),
+        }
+    }
+
+    /// Caller and target talk to each other; the agent leaves, unless it is to stay.
+    fn join(&mut self, cx: &mut Cx<'_>, member: Member, stays: bool, out: &mut VecDeque<Output>) {
+        self.step("the caller is joined with who was called");
+        let call = self.handle;
+        self.through(out);
+        self.transfer = None;
+        self.joined = Some(member);
+        out.push_back(Output::Hush(call, member));
+        out.push_back(Output::Listen(call, member, false));
+        out.push_back(Output::Hush(call, Member::FIRST));
+        let mut talkers = Members::of(&[Member::FIRST, member]);
+        if stays && self.agent_here {
+            talkers = talkers.with(Member::AGENT);
+        }
+        out.push_back(Output::Arrange(call, Hearing::among(talkers)));
+        if !talkers.contains(Member::AGENT) && self.agent_here {
+            self.agent_here = false;
+            out.push_back(Output::DropAgent(call));
+        }
+        self.act(cx, out);
+    }
+
+    /// The transfer has failed: the caller is back with the agent. Where that has gone, the call ends.
+    pub(super) fn back(
+        &mut self,
+        cx: &mut Cx<'_>,
+        out: &mut VecDeque<Output>,
+        code: Option<u16>,
+        reason: &str,
+    ) {
+        let Some(transfer) = self.transfer.take() else { return };
+        self.step("the transfer failed");
+        let member = transfer.member();
+        if let Some(member) = member {
+            self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 487));
+            let talkers = Members::of(&[Member::FIRST, Member::AGENT]);
+            out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
+            out.push_back(Output::Hush(self.handle, Member::FIRST));
+        }
+        self.first.leg.forget_refer();
+        if matches!(transfer.stage, Stage::Consulting { .. })
+            && let Some(member) = member
+        {
+            self.tell(AgentNews::ParticipantLeft { participant: member.to_string() }, out);
+        }
+        self.tell_result(failure(code, reason), out);
+        if !self.agent_here {
+            let reason = format!("the agent left, and the transfer failed: {reason}");
+            self.fail(cx, out, 480, EndedBy::Gateway, &reason);
+        }
+        self.act(cx, out);
+    }
+
+    /// What the transfer waited for did not come.
+    pub(super) fn transfer_timeout(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+        let due = |at: Mono| at <= cx.now.mono;
+        let Some(transfer) = self.transfer.as_mut().filter(|t| t.deadline.is_some_and(due)) else { return };
+        transfer.deadline = None;
+        match transfer.stage {
+            Stage::Referring { .. } => self.back(cx, out, None, "the carrier told no outcome in time"),
+            Stage::Moved => self.fail(cx, out, 480, EndedBy::Gateway, "transferred"),
+            Stage::Calling { .. } => self.back(cx, out, Some(408), "nobody answered in time"),
+            Stage::Proving { .. } => self.proof_is_missing(cx, out),
+            Stage::Consulting { .. } => {}
+        }
+    }
+
+    /// The agent has left the room. Whether the call goes on without it, for the sake of a transfer.
+    pub(super) fn goes_on_without_agent(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) -> bool {
+        if !self.agent_here {
+            return true;
+        }
+        let consulting = match self.transfer.as_ref().map(|transfer| &transfer.stage) {
+            Some(Stage::Consulting { member }) => Some(*member),
+            Some(_) => None,
+            None if self.joined.is_some() => None,
+            None => return false,
+        };
+        self.step("the agent left; the transfer goes on");
+        self.agent_here = false;
+        out.push_back(Output::DropAgent(self.handle));
+        if let Some(member) = consulting {
+            self.join(cx, member, false, out);
+        }
+        true
+    }
+
+    /// The second leg is over.
+    pub(super) fn target_gone(
+        &mut self,
+        cx: &mut Cx<'_>,
+        member: Member,
+        code: Option<u16>,
+        out: &mut VecDeque<Output>,
+    ) {
+        if self.transfer.as_ref().and_then(|transfer| transfer.member()) == Some(member) {
+            let reason = code.map_or_else(|| "who was called hung up".to_owned(), refused);
+            return self.back(cx, out, code, &reason);
+        }
+        if self.joined != Some(member) || self.phase != Phase::Talking {
+            return;
+        }
+        self.joined = None;
+        if self.agent_here {
+            let talkers = Members::of(&[Member::FIRST, Member::AGENT]);
+            out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
+            return self.tell(AgentNews::ParticipantLeft { participant: member.to_string() }, out);
+        }
+        self.fail(cx, out, 480, EndedBy::Callee, "who the caller was transferred to hung up");
+    }
+}
