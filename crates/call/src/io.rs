@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use trunkline_routing::{Agent, Pii, Route, RouteTable};
 use trunkline_sdp::control::{AgentNews, Transfer, TransferResult};
+use trunkline_sdp::control::{Play, Recording};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
 use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
@@ -112,6 +113,10 @@ pub enum Input {
     CancelTransfer(CallHandle),
     /// Press these keys towards the caller or the callee.
     Press(CallHandle, String),
+    /// The recording.
+    Record(CallHandle, Recording),
+    /// Play a sound.
+    Play(CallHandle, Box<Play>),
     /// Look after a trunk; told again after new tables.
     KeepTrunk(Box<TrunkCharge>),
     /// The way to a trunk's address, and whether there are more behind it; or why there is none.
@@ -173,6 +178,15 @@ pub enum Output {
     Hush(CallHandle, Member),
     /// A key press of a leg's peer that came by INFO.
     Digit(CallHandle, char, Member),
+    /// What becomes of the call's recording.
+    Record {
+        /// The call.
+        call: CallHandle,
+        /// Our id of it, which names the file.
+        call_id: String,
+        /// What.
+        task: Recording,
+    },
     /// News for the agent.
     Tell(CallHandle, Box<AgentNews>),
     /// What came of a transfer, or of the wish for one.

@@ -158,6 +158,12 @@ impl Shard {
             Input::Press(call, keys) => {
                 self.with_call(call, now, |call, _, out| call.press(keys, out));
             }
+            Input::Record(call, task) => {
+                self.with_call(call, now, |call, _, out| call.record(task, out));
+            }
+            Input::Play(call, play) => {
+                self.with_call(call, now, |call, _, out| call.play(&play, out));
+            }
             Input::KeepTrunk(charge) => self.keep_trunk(*charge, now),
             Input::TrunkFlowFound(task, found) => self.trunk_flow_found(task, found, now),
             Input::TrunkState(state) => self.trunks.know(state),

@@ -28,6 +28,7 @@ pub(crate) use crate::dispatcher::{Dispatcher, Queues};
 use crate::links::{TrunkLinks, shown};
 use crate::masking::digits_hidden;
 use crate::metrics::Metrics;
+use crate::recordings::Recordings;
 use crate::records::Records;
 use crate::trunks::TrunkLoads;
 
@@ -64,6 +65,7 @@ pub(crate) struct Edges {
     pub(crate) calls: Arc<Calls>,
     pub(crate) trunks: Arc<TrunkLoads>,
     pub(crate) links: Arc<TrunkLinks>,
+    pub(crate) recordings: Recordings,
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
     pub(crate) log_numbers: bool,
@@ -219,6 +221,9 @@ impl Edges {
             Output::Play { call, member, sound, repeat } => self.play(call, member, sound, repeat),
             Output::Hush(call, member) => self.pool.hush(call.0, member),
             Output::Digit(call, digit, member) => self.pool.digit(call.0, digit, member),
+            Output::Record { call, call_id, task } => {
+                self.pool.record(call.0, self.recordings.task(&call_id, task));
+            }
             Output::Tell(call, news) => self.pool.tell(call.0, *news),
             Output::TransferEnded(call, result) => {
                 let (ok, code, reason) = (result.ok, result.code, OneLine(&result.reason));
