@@ -2,8 +2,11 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use trunkline_tests::daemon::{Daemon, Setup, binary, poll};
 use trunkline_tests::http::{self, key};
+use trunkline_tests::peers::call_with_media;
 
 const TABLES: &str = r#"
 [[trunk]]
@@ -125,4 +128,59 @@ fn a_flood_of_requests_is_slowed_down_for_its_key_only() {
     poll("its turn again", || {
         (http::request(daemon.api, "GET", "/v1/trunks", &busy, "").0 == 200).then_some(())
     });
+}
+
+#[test]
+fn a_call_shows_its_legs_participants_timeline_quality_and_ladder() {
+    let mut daemon = Daemon::start(TABLES);
+    call_with_media(daemon.sip, "+14155550100", "--hz 500 --secs 1", 1200, &[]);
+    let record = daemon.record();
+    let id = record["call_id"].as_str().expect("an id");
+    let json = |path: &str| -> Value {
+        let (status, text) = http::get(daemon.api, path);
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let call = json(&format!("/v1/calls/{id}"));
+    for key in ["started_at", "answered_at", "ended_at"] {
+        assert_eq!(call[key], record[key], "{key}: the record and the API agree");
+        assert!(call[key].as_str().is_some_and(|at| at.len() == 24 && at.ends_with('Z')), "{}", call[key]);
+    }
+    let leg = &call["legs"][0];
+    assert_eq!((&leg["sip_call_id"], &leg["codec"]), (&record["sip_call_id"], &record["codec"]));
+    let names = |list: &Value, key: &str| -> Vec<String> {
+        let list = list.as_array().into_iter().flatten();
+        list.filter_map(|entry| entry[key].as_str().map(str::to_owned)).collect()
+    };
+    assert_eq!(names(&call["participants"], "name"), ["caller", "agent"]);
+    assert_eq!(names(&call["timeline"], "event"), ["began", "agent_joined", "answered", "ended"]);
+    assert!(call["quality"]["packets_received"].as_u64() > Some(20), "{call}");
+    let messages = names(&call["ladder"], "message");
+    let wanted = ["INVITE", "100 Trying", "180 Ringing", "200 OK", "ACK", "BYE", "200 OK"];
+    assert_eq!(messages, wanted, "{call}");
+    let ways = names(&call["ladder"], "direction");
+    assert_eq!(ways, ["inbound", "outbound", "outbound", "outbound", "inbound", "inbound", "outbound"]);
+    let times: Vec<f64> = call["ladder"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|rung| rung["offset_ms"].as_f64())
+        .collect();
+    assert!(times.is_sorted() && times.last() > Some(&900.0), "{times:?}");
+    assert_eq!(json("/v1/calls?status=completed&number=%2B14155550100")["calls"][0]["id"], id);
+    assert!(json("/v1/calls?status=active")["calls"].as_array().is_some_and(Vec::is_empty));
+}
+
+#[test]
+fn only_so_many_ended_calls_are_kept_and_no_ladder_where_none_is_wanted() {
+    let mut daemon = Setup::new(TABLES).api("ended_calls = 1\nladders = false").start();
+    let ids: Vec<String> = (0..2)
+        .map(|_| {
+            call_with_media(daemon.sip, "+14155550100", "--hz 500 --secs 0.2", 300, &[]);
+            daemon.record()["call_id"].as_str().expect("an id").to_owned()
+        })
+        .collect();
+    assert_eq!(http::get(daemon.api, &format!("/v1/calls/{}", ids[0])).0, 404);
+    let (status, text) = http::get(daemon.api, &format!("/v1/calls/{}", ids[1]));
+    assert!(status == 200 && text.contains("\"ladder\":[]"), "{text}");
 }

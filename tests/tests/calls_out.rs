@@ -123,7 +123,7 @@ fn keys_are_pressed_behind_the_answer_and_by_request() {
     assert_eq!(heard["digits"], "12A#", "{heard}");
     let _ = http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "");
     assert!(callee.went_through());
-    assert_eq!(press("1"), 409);
+    poll("the call's end", || (press("1") == 409).then_some(()));
     let _ = std::fs::remove_file(result);
 }
 
@@ -200,22 +200,40 @@ fn what_may_not_be_dialled_is_refused_before_anything_is_sent() {
     };
     let told = |status, code: &str, pointer: &str| (status, code.to_owned(), pointer.to_owned());
     assert_eq!(ask(&[("to", json!("4420"))]), told(400, "short_code", "/to"));
-    assert_eq!(ask(&[("to", json!("hello"))]), told(400, "bad_number", "/to"));
+    assert_eq!(ask(&[("to", json!("hello"))]), told(400, "invalid_fields", "/to"));
     assert_eq!(ask(&[("to", json!("+4930901820"))]), told(403, "destination_denied", "/to"));
     assert_eq!(ask(&[("to", json!("+449061234567"))]), told(403, "premium_denied", "/to"));
     assert_eq!(ask(&[("from", json!("+14155559999"))]), told(404, "unknown_from", "/from"));
     assert_eq!(ask(&[("agent", json!("nobody"))]), told(404, "unknown_agent", "/agent"));
-    assert_eq!(ask(&[("headers", json!({"Via": "x"}))]), told(400, "bad_header", "/headers"));
-    assert_eq!(ask(&[("headers", json!({"X-A": "a\r\nVia: b"}))]), told(400, "bad_header", "/headers"));
-    assert_eq!(
-        ask(&[("dynamic_variables", json!({"system__x": 1}))]),
-        told(400, "bad_variable", "/dynamic_variables")
-    );
-    assert_eq!(
-        ask(&[("ringing_timeout_seconds", json!(301))]),
-        told(400, "bad_timeout", "/ringing_timeout_seconds")
-    );
-    assert_eq!(ask(&[("nonsense", json!(1))]).0, 422);
+    // Each field that is wrong by itself, in one answer.
+    let mut body = wanted();
+    for (key, value) in [
+        ("to", json!("hello")),
+        ("from", json!(14155550100_u64)),
+        ("headers", json!({"Via": "x", "X-A": "a\r\nVia: b", "X-Fine": "y"})),
+        ("dynamic_variables", json!({"system__x": 1, "fine": [1]})),
+        ("ringing_timeout_seconds", json!(301)),
+        ("dtmf_prefix", json!("1x")),
+        ("nonsense", json!(1)),
+    ] {
+        body[key] = value;
+    }
+    let (status, problem) = post(&daemon, &body);
+    let pointers = problem["errors"].as_array().into_iter().flatten();
+    let mut pointers: Vec<_> = pointers.filter_map(|error| error["pointer"].as_str()).collect();
+    pointers.sort_unstable();
+    assert_eq!((status, &problem["code"]), (400, &json!("invalid_fields")));
+    let all = [
+        "/dtmf_prefix",
+        "/dynamic_variables/system__x",
+        "/from",
+        "/headers/Via",
+        "/headers/X-A",
+        "/nonsense",
+        "/ringing_timeout_seconds",
+        "/to",
+    ];
+    assert_eq!(pointers, all, "{problem}");
     assert_eq!(http::get(daemon.api, "/v1/calls/none").0, 404);
     let (_, list) = http::get(daemon.api, "/v1/calls");
     assert_eq!(list.trim(), "{\"calls\":[],\"next_cursor\":null}", "none of them became a call");
@@ -230,6 +248,10 @@ fn one_key_places_one_call_and_lists_are_paged() {
     let (_, first) = post_with(&daemon, &wanted(), "Idempotency-Key: a\r\n");
     let (status, again) = post_with(&daemon, &wanted(), "Idempotency-Key: a\r\n");
     assert_eq!((status, &again["id"]), (202, &first["id"]));
+    let mut changed = wanted();
+    changed["ringing_timeout_seconds"] = json!(7);
+    let (status, problem) = post_with(&daemon, &changed, "Idempotency-Key: a\r\n");
+    assert_eq!((status, &problem["code"]), (422, &json!("idempotency_key_reused")));
     let (_, other) = post_with(&daemon, &wanted(), "Idempotency-Key: b\r\n");
     assert_ne!(other["id"], first["id"]);
     let page = |query: &str| -> Value {
@@ -239,7 +261,20 @@ fn one_key_places_one_call_and_lists_are_paged() {
     assert_eq!(newest["calls"][0]["id"], other["id"]);
     let cursor = newest["next_cursor"].as_str().expect("more").to_owned();
     assert_eq!(page(&format!("?limit=1&cursor={cursor}"))["calls"][0]["id"], first["id"]);
+    let last = page(&format!("?limit=1&cursor={cursor}"));
+    assert!(last["next_cursor"].is_null(), "nothing is behind the last: {last}");
     assert_eq!(page("")["calls"].as_array().map(Vec::len), Some(2));
+    for (query, count) in [
+        ("?direction=outbound", 2),
+        ("?direction=inbound", 0),
+        ("?trunk=other", 0),
+        ("?agent=echo&number=%2B442079460000", 0),
+    ] {
+        assert_eq!(page(query)["calls"].as_array().map(Vec::len), Some(count), "{query}");
+    }
+    let wrong = page("?limit=0&status=loud");
+    let pointers: Vec<_> = wrong["errors"].as_array().into_iter().flatten().map(|e| &e["pointer"]).collect();
+    assert_eq!(pointers, ["/limit", "/status"], "{wrong}");
 }
 
 #[test]
@@ -278,7 +313,18 @@ fn the_command_line_dials_lists_and_hangs_up() {
     assert!(code == Some(0) && list.contains(&id), "{list}");
     assert_eq!(run(&["hangup", &id]).0, Some(0));
     assert!(callee.went_through());
-    poll("the end", || run(&["calls", &id]).1.contains("\"status\": \"completed\"").then_some(()));
+    poll("the end", || {
+        run(&["calls", "show", &id, "--json"]).1.contains("\"status\": \"completed\"").then_some(())
+    });
+    let (code, shown) = run(&["calls", "show", &id]);
+    let rows: Vec<&str> =
+        shown.lines().filter_map(|line| line.split_once(" ms  ").map(|(_, row)| row)).collect();
+    let wanted = ["callee  ◀──  INVITE", "callee  ──▶  200 OK", "callee  ◀──  ACK", "callee  ◀──  BYE"];
+    let mut rest = rows.iter();
+    assert!(code == Some(0) && wanted.iter().all(|row| rest.any(|is| is == row)), "{shown}");
+    assert_eq!(run(&["calls", "--status", "active"]).1, "");
+    let (code, told) = run(&["calls", "show", "call_none"]);
+    assert!(code == Some(1) && told.contains("no such call"), "{told}");
     let (code, told) = run(&["dial", "911", "--from", "+14155550100"]);
     assert!(code == Some(1) && told.contains("never dialled"), "{told}");
 }

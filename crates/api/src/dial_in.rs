@@ -14,6 +14,15 @@ use crate::{Problem, Shared};
 /// The subprotocols of the agents' protocols, where one has a name: linear audio has two.
 const SUBPROTOCOLS: [&str; 2] = ["audio.jambonz.org", "audio.drachtio.org"];
 
+/// An agent behind NAT opens its own WebSocket, with its secret as the bearer.
+#[utoipa::path(
+    get, path = "/v1/agents/{name}/connect", tag = "node", params(("name" = String, Path, description = "The agent")),
+    responses(
+        (status = 101, description = "The socket is the agent's"),
+        (status = 401, description = "No such agent, or not its secret", body = Problem, content_type = "application/problem+json"),
+        (status = 426, description = "This is no WebSocket handshake", body = Problem, content_type = "application/problem+json"),
+    )
+)]
 pub(crate) async fn connect(
     State(backend): State<Shared>,
     Path(agent): Path<String>,

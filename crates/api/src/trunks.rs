@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::Shared;
 
 /// A trunk as the API shows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct TrunkView {
     /// Its name.
     pub name: String,
@@ -16,8 +17,9 @@ pub struct TrunkView {
     pub direction: &'static str,
     /// `off`, `registering`, `registered` or `failed`.
     pub registration: &'static str,
-    /// When the registration ends unless it is refreshed, in seconds since the Unix epoch.
-    pub registered_until: Option<f64>,
+    /// When the registration ends unless it is refreshed.
+    #[schema(format = DateTime)]
+    pub registered_until: Option<String>,
     /// What the last attempt to register failed of.
     pub reason: Option<String>,
     /// Where calls go out.
@@ -25,7 +27,7 @@ pub struct TrunkView {
 }
 
 /// An address of a trunk.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AddressView {
     /// As a SIP URI.
     pub address: String,
@@ -35,7 +37,18 @@ pub struct AddressView {
     pub sip_code: Option<u16>,
 }
 
-/// Every trunk, in the order of the files.
+/// Every trunk.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TrunkList {
+    /// In the order of the files.
+    trunks: Vec<TrunkView>,
+}
+
+/// Lists the trunks, with our registration at each and the health of its addresses.
+#[utoipa::path(
+    get, path = "/v1/trunks", tag = "node",
+    responses((status = 200, description = "Every trunk", body = TrunkList))
+)]
 pub(crate) async fn list(State(backend): State<Shared>) -> Response {
-    Json(serde_json::json!({ "trunks": backend.trunks() })).into_response()
+    Json(TrunkList { trunks: backend.trunks() }).into_response()
 }

@@ -11,7 +11,7 @@ use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
 use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
 
-use crate::{CallRecord, TrunkCharge, TrunkState, TrunkTask};
+use crate::{CallRecord, Timestamp, TrunkCharge, TrunkState, TrunkTask};
 
 /// Our handle of a call: its shard in the upper 16 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,8 +76,8 @@ pub struct CallStart {
     pub trunk: String,
     /// Agent.
     pub agent: String,
-    /// Seconds since the Unix epoch.
-    pub started_at: f64,
+    /// INVITE.
+    pub started_at: Timestamp,
 }
 
 /// An input of a shard.

@@ -14,6 +14,7 @@ mod config;
 mod io;
 mod record;
 mod shard;
+mod timestamp;
 mod trunk;
 
 pub use call::call_id;
@@ -23,5 +24,6 @@ pub use config::{Advertised, ListenerNames, ShardConfig, Spread};
 pub use io::{AgentRequest, CallHandle, CallStart, Input, Output, PlaceCall};
 pub use record::{CallRecord, EndedBy, Status};
 pub use shard::Shard;
+pub use timestamp::Timestamp;
 pub use trunk::{AddressState, Purpose, RegistrationState, TrunkCharge, TrunkState, TrunkTask};
 pub use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};

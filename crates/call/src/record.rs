@@ -5,7 +5,7 @@ use trunkline_sdp::control::TransferResult;
 
 use trunkline_routing::Pii;
 
-use crate::MediaStats;
+use crate::{MediaStats, Timestamp};
 
 /// Who ended a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,12 +82,12 @@ pub struct CallRecord {
     pub trunk: String,
     /// Agent.
     pub agent: Option<String>,
-    /// INVITE, seconds since the Unix epoch.
-    pub started_at: f64,
+    /// INVITE.
+    pub started_at: Timestamp,
     /// Answer.
-    pub answered_at: Option<f64>,
+    pub answered_at: Option<Timestamp>,
     /// End.
-    pub ended_at: f64,
+    pub ended_at: Timestamp,
     /// From answer to end, seconds.
     pub duration_seconds: f64,
     /// Who ended it.

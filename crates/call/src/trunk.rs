@@ -20,7 +20,7 @@ use trunkline_signalling::{ClientId, Mono, Now, Tokens, Transactions};
 use trunkline_sip::{Flow, Hop, Response};
 
 use crate::config::Advertised;
-use crate::{Output, trunk::health::Health, trunk::registration::Registration};
+use crate::{Output, Timestamp, trunk::health::Health, trunk::registration::Registration};
 
 /// A trunk that a shard is to look after, and the Call-IDs of its requests: they hash to that shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,8 +99,8 @@ pub struct TrunkState {
     pub registration: RegistrationState,
     /// The flow that it was made on, while it lasts: calls over it are the trunk's.
     pub flow: Option<Flow>,
-    /// When it ends, in seconds since the Unix epoch.
-    pub expires_at: Option<f64>,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
     /// What the last attempt failed of.
     pub reason: Option<String>,
     /// Its addresses, where their health is asked for.

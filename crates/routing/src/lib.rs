@@ -27,7 +27,9 @@ pub use node::{
     ApiKey, ApiScope, ApiSettings, ListenAddress, MediaSettings, Node, NodeError, RecordingFormat,
     RecordingSettings, RouteSettings, SipSettings, TlsSettings, UnknownPeers, key_changes, load_node,
 };
-pub use outbound::{OutboundCall, OutboundRefusal, decide_outbound, may_be_set, may_dial, may_follow};
+pub use outbound::{
+    OutboundCall, OutboundRefusal, decide_outbound, is_dialable, may_be_set, may_dial, may_follow,
+};
 pub use private::{AgentUrl, Pii, Secret, mask};
 pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
 pub use table::{

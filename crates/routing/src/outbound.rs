@@ -102,6 +102,12 @@ pub fn may_be_set(name: &str, value: &str) -> bool {
     known && name.len() <= MAX_FIELD && trunkline_sip::text::is_token(name) && printable
 }
 
+/// Whether a text has the form of a number that may be meant, whatever country its trunk is in.
+#[must_use]
+pub fn is_dialable(text: &str) -> bool {
+    digits(text.trim_start_matches('+')).is_some()
+}
+
 /// Decides.
 ///
 /// # Errors

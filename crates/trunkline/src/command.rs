@@ -17,6 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use remote::{ApiArgs, CallsArgs, DialArgs, DtmfArgs, HangupArgs, TrunksArgs};
+
 pub use phone::{Phone, PhonePlan, PhoneReport};
 
 use trunkline_sip::text::OneLine;
@@ -54,7 +56,7 @@ enum Command {
     Call(CallArgs),
     /// Have a running gateway place a call; exit code 0 once it is answered.
     Dial(DialArgs),
-    /// List a running gateway's calls, or show one.
+    /// List a running gateway's calls; `calls show ID` shows one with its SIP messages.
     Calls(CallsArgs),
     /// List a running gateway's trunks, with registration and health.
     Trunks(TrunksArgs),
@@ -158,65 +160,6 @@ struct CallArgs {
     /// Print every SIP message.
     #[arg(long)]
     verbose: bool,
-}
-
-#[derive(Args)]
-struct ApiArgs {
-    /// Where the gateway's API listens.
-    #[arg(long, env = "TRUNKLINE_API", default_value = "http://127.0.0.1:8080")]
-    api: String,
-    /// A key of it, which the gateway knows by its hash (`trunkline key`).
-    #[arg(long, env = "TRUNKLINE_KEY", hide_env_values = true)]
-    key: Option<String>,
-}
-
-#[derive(Args)]
-struct DialArgs {
-    /// Whom to call, in E.164.
-    to: String,
-    /// A number of the gateway's, which is shown.
-    #[arg(long)]
-    from: String,
-    /// Who talks; else the number's outbound slot.
-    #[arg(long)]
-    agent: Option<String>,
-    /// By which trunk; else the number's.
-    #[arg(long)]
-    trunk: Option<String>,
-    #[command(flatten)]
-    api: ApiArgs,
-}
-
-#[derive(Args)]
-struct CallsArgs {
-    /// The call to show.
-    id: Option<String>,
-    #[command(flatten)]
-    api: ApiArgs,
-}
-
-#[derive(Args)]
-struct TrunksArgs {
-    #[command(flatten)]
-    api: ApiArgs,
-}
-
-#[derive(Args)]
-struct HangupArgs {
-    /// The call to end.
-    id: String,
-    #[command(flatten)]
-    api: ApiArgs,
-}
-
-#[derive(Args)]
-struct DtmfArgs {
-    /// The call.
-    id: String,
-    /// Digits, `*`, `#`, `A` to `D`; `w` for half a second, `W` for a second.
-    digits: String,
-    #[command(flatten)]
-    api: ApiArgs,
 }
 
 #[derive(Args)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::Notify;
 use trunkline_agent::Sids;
@@ -83,6 +84,15 @@ impl ShardState {
 /// A new call was not admitted and has its answer.
 struct Refused;
 
+/// What is known of a call before it has begun.
+#[derive(Default)]
+struct FirstLeg {
+    /// Our id, where the API expects the call.
+    id: Option<String>,
+    /// The Call-ID, where its ladder was opened for it.
+    call_id: Option<Bytes>,
+}
+
 /// Sees every call record; the demo's eye.
 pub(crate) type Observer = Arc<dyn Fn(&CallRecord) + Send + Sync>;
 
@@ -133,11 +143,51 @@ impl Edges {
             _ => None,
         };
         let Some(permit) = permit else {
-            return shard.handle(input, self.clock.now());
+            return self.hand_over(shard, input);
         };
         self.settle(shard);
-        shard.handle(input, self.clock.now());
-        permit.becomes(self.drain(shard));
+        let first_leg = self.open_ladder(shard.index(), &input);
+        self.hand_over(shard, input);
+        let began = self.drain(shard);
+        if began == 0 {
+            self.never_began(shard.index(), first_leg);
+        }
+        permit.becomes(began);
+    }
+
+    /// Hands an input to the shard; what the API tells of it is noted.
+    fn hand_over(&self, shard: &mut Shard, input: Input) {
+        let now = self.clock.now();
+        match &input {
+            Input::Message(message, ..) => self.calls.ladders.received(shard.index(), message, now.mono),
+            Input::AgentConnected(call, outcome) => self.calls.agent(*call, outcome, now),
+            Input::Press(call, keys) => {
+                self.calls.happened(*call, "keys_pressed", Some(format!("{} keys", keys.len())), now);
+            }
+            _ => {}
+        }
+        shard.handle(input, now);
+    }
+
+    /// The messages of a call that may begin are kept from its first one on. Gives what is to be forgotten
+    /// where it does not.
+    fn open_ladder(&self, shard: usize, input: &Input) -> FirstLeg {
+        let (id, call_id) = match input {
+            Input::Message(message, ..) => (None, message.call_id().cloned().unwrap_or_default()),
+            Input::Place(place) => (Some(place.id.clone()), place.sip_call_id.clone().into()),
+            _ => return FirstLeg::default(),
+        };
+        let opened = self.calls.ladders.open(shard, &call_id);
+        FirstLeg { id, call_id: opened.then_some(call_id) }
+    }
+
+    fn never_began(&self, shard: usize, first_leg: FirstLeg) {
+        if let Some(call_id) = first_leg.call_id {
+            self.calls.ladders.forget(shard, &call_id);
+        }
+        if let Some(id) = first_leg.id {
+            self.calls.never_began(&id);
+        }
     }
 
     /// A place for the call that a message would begin; none for other messages, and for those of
@@ -178,18 +228,19 @@ impl Edges {
         let mut began = 0;
         while let Some(output) = shard.poll_output() {
             began += i64::from(matches!(output, Output::Began(..)));
-            if let Some(answer) = self.run(output) {
-                shard.handle(answer, self.clock.now());
+            if let Some(answer) = self.run(shard.index(), output) {
+                self.hand_over(shard, answer);
             }
         }
         began
     }
 
     /// Does what a shard asks; gives the answer where it is known at once.
-    fn run(&self, output: Output) -> Option<Input> {
+    fn run(&self, shard: usize, output: Output) -> Option<Input> {
         match output {
             Output::Transmit(transmit) => {
                 self.metrics.sent(&transmit.payload);
+                self.calls.ladders.sent(shard, &transmit.payload, self.clock.now().mono);
                 self.transport.send(transmit);
             }
             Output::OpenMedia { call, member, local, spec } => {
@@ -240,13 +291,13 @@ impl Edges {
             Output::TrunkState(state) => self.trunk_state(Arc::new(*state)),
             Output::Began(call, start) => {
                 self.metrics.active.inc();
-                if self.calls.began(call, *start) {
+                if self.calls.began(call, *start, self.clock.now()) {
                     self.dispatcher.reply(call, Input::HangUp(call));
                 }
             }
             Output::Answered(call, after) => {
                 self.metrics.answered(after);
-                self.calls.answered(call, self.clock.now().utc);
+                self.calls.answered(call, self.clock.now());
             }
             Output::Ended(record) => self.ended(&record),
             Output::Refused { sip_call_id, code, reason, source, trunk } => {

@@ -27,6 +27,7 @@ use control::{Control, LiveKeys};
 
 use crate::admission::Admission;
 use crate::agents::Agents;
+use crate::calls::Calls;
 use crate::certificates;
 use crate::clock::Clock;
 use crate::config::Loaded;
@@ -50,6 +51,15 @@ pub struct Options {
     pub observer: Option<Observer>,
 }
 
+impl Options {
+    fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            given => given,
+        }
+    }
+}
+
 /// How long a call waits for its room to close before its record is written without figures.
 const EDGE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -68,10 +78,7 @@ impl Gateway {
     /// Where a socket, a file or a thread cannot be had.
     pub async fn start(loaded: Loaded, path: Option<PathBuf>, options: Options) -> anyhow::Result<Self> {
         let Loaded { node, table, folder, .. } = loaded;
-        let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            given => given,
-        };
+        let threads = options.threads();
         let key = random_key().context("the system gives no random bytes")?;
         let table = Arc::new(ArcSwap::from_pointee(table));
         let metrics = Arc::new(Metrics::new());
@@ -102,7 +109,7 @@ impl Gateway {
             sids: Arc::new(DashMap::new()),
             table: Arc::clone(&table),
             shards: (0..threads).map(|_| ShardState::default()).collect(),
-            calls: Arc::default(),
+            calls: Arc::new(Calls::new(&node.api, threads)),
             trunks: Arc::default(),
             links: Arc::clone(&links),
             recordings: Recordings::of(&node.recording, &settings::data_folder(&folder, &node.data_dir)),

@@ -16,6 +16,7 @@ pub mod config;
 mod dispatcher;
 mod driver;
 mod gateway;
+mod ladders;
 mod links;
 mod masking;
 mod metrics;

@@ -74,7 +74,7 @@ impl TrunkLinks {
                 Direction::Both => "both",
             },
             registration: state.as_ref().map_or(RegistrationState::Off, |state| state.registration).name(),
-            registered_until: state.as_ref().and_then(|state| state.expires_at),
+            registered_until: state.as_ref().and_then(|state| state.expires_at.map(|at| at.to_string())),
             reason: state.as_ref().and_then(|state| state.reason.clone()),
             addresses: addresses.collect(),
         }

@@ -181,14 +181,14 @@ impl Metrics {
     pub(crate) fn sent(&self, payload: &[u8]) {
         const DIRECTION: &str = "out";
         let Some(status) = payload.strip_prefix(b"SIP/2.0 ") else {
-            return self.request(word(payload.split(|byte| *byte == b' ').next()), DIRECTION);
+            return self.request(method_name(payload.split(|byte| *byte == b' ').next()), DIRECTION);
         };
         let code = status.first_chunk::<3>().and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
         let Some(code) = code else { return };
         // The method is the last word of the line.
         let line = payload.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"CSeq: "));
         let method = line.and_then(|line| line.trim_ascii_end().rsplit(|byte| *byte == b' ').next());
-        self.response(word(method), code, DIRECTION);
+        self.response(method_name(method), code, DIRECTION);
     }
 
     fn request(&self, method: &'static str, direction: &'static str) {
@@ -287,8 +287,8 @@ impl Metrics {
     }
 }
 
-/// The method that a word of a message of ours is.
-fn word(word: Option<&[u8]>) -> &'static str {
+/// The method that a word of a message is.
+pub(crate) fn method_name(word: Option<&[u8]>) -> &'static str {
     let method = word.and_then(|word| std::str::from_utf8(word).ok()).map(Method::from_token);
     method.as_ref().map_or("other", known)
 }

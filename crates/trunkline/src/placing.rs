@@ -6,21 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use trunkline_api::{CallView, PlaceError, PlaceRequest};
-use trunkline_call::{CallStart, PlaceCall, call_id};
+use trunkline_api::{CallView, FieldError, PlaceError, PlaceRequest, Repeat};
+use trunkline_call::{CallStart, PlaceCall, Timestamp, call_id};
 use trunkline_routing::{
-    OutboundCall, OutboundRefusal, Pii, Route, decide_outbound, hides, is_own_parameter, mask, may_be_set,
+    E164, OutboundCall, OutboundRefusal, Pii, Route, decide_outbound, hides, is_dialable, is_own_parameter,
+    mask, may_be_set,
 };
 use trunkline_sdp::media::are_keys;
-use trunkline_signalling::Tokens;
+use trunkline_signalling::{Mono, Tokens};
 
 use crate::admission::{Permit, Shed};
 use crate::calls::{Calls, pending};
 use crate::driver::Edges;
 use crate::trunks::Overload;
 
-/// Idempotency keys that are remembered.
-const MAX_KEYS: usize = 1000;
+/// Idempotency keys that are remembered, the oldest going first, and for how long.
+const MAX_KEYS: usize = 10_000;
+const KEY_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Most dynamic variables of a call, and the longest of their values.
 const MAX_VARIABLES: usize = 64;
 const MAX_VALUE: usize = 4096;
@@ -33,14 +35,44 @@ pub(crate) struct Placer {
 
 struct State {
     tokens: Tokens,
-    /// Key and id, the oldest first.
-    keys: VecDeque<(String, String)>,
+    /// The oldest first.
+    answers: VecDeque<Answer>,
+}
+
+/// What a request with an idempotency key was answered.
+struct Answer {
+    repeat: Repeat,
+    view: CallView,
+    at: Mono,
+}
+
+impl State {
+    /// What the same request was answered before; a refusal where its key came with another.
+    fn answered_before(
+        &mut self,
+        repeat: Option<&Repeat>,
+        now: Mono,
+    ) -> Result<Option<CallView>, PlaceError> {
+        while self.answers.front().is_some_and(|answer| now.since(answer.at) >= KEY_LIFE)
+            || self.answers.len() >= MAX_KEYS
+        {
+            self.answers.pop_front();
+        }
+        let Some(repeat) = repeat else { return Ok(None) };
+        match self.answers.iter().find(|answer| answer.repeat.key == repeat.key) {
+            Some(answer) if answer.repeat.asked != repeat.asked => {
+                let detail = "this Idempotency-Key came with another request before".to_owned();
+                Err(error(422, "idempotency_key_reused", detail, None))
+            }
+            before => Ok(before.map(|answer| answer.view.clone())),
+        }
+    }
 }
 
 impl Placer {
     pub(crate) fn new(edges: Arc<Edges>, key: (u64, u64)) -> Self {
         // The halves the other way round than the shards': no token of one is another's.
-        let state = Mutex::new(State { tokens: Tokens::new((key.1, key.0)), keys: VecDeque::new() });
+        let state = Mutex::new(State { tokens: Tokens::new((key.1, key.0)), answers: VecDeque::new() });
         Self { edges, state }
     }
 
@@ -50,27 +82,21 @@ impl Placer {
     }
 
     /// Places a call.
-    pub(crate) fn place(&self, request: PlaceRequest, key: Option<String>) -> Result<CallView, PlaceError> {
+    pub(crate) fn place(
+        &self,
+        request: PlaceRequest,
+        repeat: Option<Repeat>,
+    ) -> Result<CallView, PlaceError> {
         // One at a time, so that one key places one call.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = key.as_ref().and_then(|key| state.keys.iter().find(|(known, _)| known == key));
-        if let Some(view) = before.and_then(|(_, id)| self.edges.calls.call(id)) {
+        let now = self.edges.clock.now();
+        if let Some(view) = state.answered_before(repeat.as_ref(), now.mono)? {
             return Ok(view);
         }
-        let variables = variables(&request)?;
+        let variables = variables(&request);
         let fields: Vec<(String, String)> = request.headers.clone().into_iter().collect();
-        if let Some((name, _)) = fields.iter().find(|(name, value)| !may_be_set(name, value)) {
-            let detail =
-                format!("{name:?} may not be set; name fields such as X-Tenant, without line breaks");
-            return Err(error(400, "bad_header", detail, Some("/headers")));
-        }
-        if request.dtmf_prefix.as_ref().is_some_and(|keys| !are_keys(keys)) {
-            let detail = "dtmf_prefix is 1 to 128 of 0-9 * # A-D, w for half a second, W for a second";
-            return Err(error(400, "bad_digits", detail.to_owned(), Some("/dtmf_prefix")));
-        }
         let route = self.route(&request)?;
         let permit = self.admit(&route)?;
-        let now = self.edges.clock.now();
         let (id, sip_call_id) = (call_id(now, state.tokens.number()), state.tokens.token());
         let start = CallStart {
             call_id: id.clone(),
@@ -80,15 +106,12 @@ impl Placer {
             to: Pii::new(route.called.to_string()),
             trunk: route.trunk.name.clone(),
             agent: route.agent.name.clone(),
-            started_at: now.utc.as_secs_f64(),
+            started_at: Timestamp(now.utc),
         };
         let view = pending(start);
-        self.edges.calls.expect(view.clone());
-        if let Some(key) = key {
-            state.keys.push_back((key, id.clone()));
-            if state.keys.len() > MAX_KEYS {
-                state.keys.pop_front();
-            }
+        self.edges.calls.expect(view.clone(), now);
+        if let Some(repeat) = repeat {
+            state.answers.push_back(Answer { repeat, view: view.clone(), at: now.mono });
         }
         let dtmf_prefix = request.dtmf_prefix;
         let place = PlaceCall { id, sip_call_id, route, variables: Pii::new(variables), fields, dtmf_prefix };
@@ -106,10 +129,6 @@ impl Placer {
         };
         let mut route = decide_outbound(&table, &call).map_err(|refusal| told(&refusal))?;
         if let Some(seconds) = request.ringing_timeout_seconds {
-            if !(1..=300).contains(&seconds) {
-                let detail = "ringing_timeout_seconds is 1 to 300".to_owned();
-                return Err(error(400, "bad_timeout", detail, Some("/ringing_timeout_seconds")));
-            }
             route.ringing_timeout = Duration::from_secs(seconds);
         }
         Ok(route)
@@ -147,32 +166,56 @@ fn shown(route: &Route) -> String {
     if hides(&route.number, &route.trunk) { mask(&own) } else { own }
 }
 
-/// Dynamic variables as text: strings as they stand, everything else as JSON.
-fn variables(request: &PlaceRequest) -> Result<Vec<(String, String)>, PlaceError> {
-    let pointer = Some("/dynamic_variables");
-    if request.dynamic_variables.len() > MAX_VARIABLES {
-        return Err(error(
-            400,
-            "bad_variable",
-            format!("at most {MAX_VARIABLES} dynamic_variables"),
-            pointer,
-        ));
-    }
-    let mut variables = Vec::new();
-    for (name, value) in &request.dynamic_variables {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        if is_own_parameter(name) || name.is_empty() || text.len() > MAX_VALUE {
-            let detail = format!(
-                "{name:?} is none: names are not empty and not the gateway's own (system__…), values at most {MAX_VALUE} bytes"
-            );
-            return Err(error(400, "bad_variable", detail, pointer));
+/// Every field of a request that is wrong by itself, whatever the tables say.
+pub(crate) fn faults(request: &PlaceRequest) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    let mut wrong = |pointer: &str, detail: &str| faults.push(FieldError::new(pointer, detail));
+    for (pointer, fine) in
+        [("/to", is_dialable(&request.to)), ("/from", E164::parse(&request.from).is_some())]
+    {
+        if !fine {
+            wrong(pointer, "is no number in E.164; write \"+14155550100\"");
         }
-        variables.push((name.clone(), text));
     }
-    Ok(variables)
+    for (name, value) in &request.headers {
+        if !may_be_set(name, value) {
+            let detail = "may not be set; name fields such as X-Tenant, without line breaks";
+            wrong(&format!("/headers/{}", pointer_part(name)), detail);
+        }
+    }
+    if request.dynamic_variables.len() > MAX_VARIABLES {
+        wrong("/dynamic_variables", &format!("has more than {MAX_VARIABLES} entries"));
+    }
+    for ((name, _), (_, text)) in request.dynamic_variables.iter().zip(variables(request)) {
+        let ours = is_own_parameter(name);
+        let pointer = format!("/dynamic_variables/{}", pointer_part(name));
+        if ours || name.is_empty() {
+            wrong(&pointer, "is a name of the gateway's own, or empty");
+        } else if text.len() > MAX_VALUE {
+            wrong(&pointer, &format!("is longer than {MAX_VALUE} bytes"));
+        }
+    }
+    if request.ringing_timeout_seconds.is_some_and(|seconds| !(1..=300).contains(&seconds)) {
+        wrong("/ringing_timeout_seconds", "is 1 to 300");
+    }
+    if request.dtmf_prefix.as_ref().is_some_and(|keys| !are_keys(keys)) {
+        wrong("/dtmf_prefix", "is 1 to 128 of 0-9 * # A-D, w for half a second, W for a second");
+    }
+    faults
+}
+
+/// A name as a part of a JSON Pointer (RFC 6901 §3).
+fn pointer_part(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// Dynamic variables as text: strings as they stand, everything else as JSON.
+fn variables(request: &PlaceRequest) -> Vec<(String, String)> {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    request.dynamic_variables.iter().map(|(name, value)| (name.clone(), text(value))).collect()
 }
 
 /// A refusal of routing as the API tells it.

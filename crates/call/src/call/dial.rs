@@ -12,7 +12,7 @@ use trunkline_sip::text::OneLine;
 
 use super::line::{Line, PlaceLine};
 use super::{Call, Phase};
-use crate::{CallHandle, CallStart, EndedBy, Output, PlaceCall, ShardConfig};
+use crate::{CallHandle, CallStart, EndedBy, Output, PlaceCall, ShardConfig, Timestamp};
 
 /// What a call that we place keeps beside its legs.
 #[derive(Debug)]
@@ -169,7 +169,7 @@ impl Call {
             to: Pii::new(self.route.called.to_string()),
             trunk: self.route.trunk.name.clone(),
             agent: self.route.agent.name.clone(),
-            started_at: self.started.utc.as_secs_f64(),
+            started_at: Timestamp(self.started.utc),
         }
     }
 

@@ -8,7 +8,7 @@ use trunkline_signalling::dialog::{Cx, Ended};
 
 use super::setup::is_builtin;
 use super::{Call, Ending, Phase, caller_text, trunk_name};
-use crate::{CallRecord, EndedBy, MediaStats, Output, Status};
+use crate::{CallRecord, EndedBy, MediaStats, Output, Status, Timestamp};
 
 impl Call {
     /// Ends the call from our side: `code` where the INVITE has no answer yet, else BYE.
@@ -142,9 +142,9 @@ impl Call {
             to: Pii::new(self.route.called.to_string()),
             trunk: trunk_name(&self.route.trunk),
             agent: (!announced).then(|| agent.name.clone()),
-            started_at: self.started.utc.as_secs_f64(),
-            answered_at: self.answered.map(|at| at.utc.as_secs_f64()),
-            ended_at: ending.at.utc.as_secs_f64(),
+            started_at: Timestamp(self.started.utc),
+            answered_at: self.answered.map(|at| Timestamp(at.utc)),
+            ended_at: Timestamp(ending.at.utc),
             duration_seconds: duration,
             ended_by: ending.by,
             reason: ending.reason,

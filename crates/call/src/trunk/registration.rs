@@ -21,7 +21,7 @@ use trunkline_sip::{Flow, HeaderName, Hop, Method, NameAddr, Response, Target, h
 
 use super::request::{Series, uri_of, user_and_domain};
 use super::{Desk, Purpose, RegistrationState, TrunkState, TrunkTask, reached};
-use crate::Output;
+use crate::{Output, Timestamp};
 
 /// The first pause after every address has failed, doubled each time (RFC 5626 §4.5).
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
@@ -203,7 +203,7 @@ impl Registration {
             trunk: String::new(),
             registration,
             flow: binding.map(|binding| binding.flow),
-            expires_at: binding.map(|binding| binding.until_utc.as_secs_f64()),
+            expires_at: binding.map(|binding| Timestamp(binding.until_utc)),
             reason: self.reason.clone(),
             addresses: Vec::new(),
         }

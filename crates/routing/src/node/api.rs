@@ -35,13 +35,23 @@ pub struct ApiSettings {
     pub listen: SocketAddr,
     /// Requests that one key, or one address without a key, may make in a second.
     pub requests_per_second: u32,
+    /// Ended calls that the API still shows.
+    pub ended_calls: usize,
+    /// Whether it shows the SIP messages of calls.
+    pub ladders: bool,
     /// Keys; without any, everyone who reaches the listener may do everything.
     pub keys: Vec<ApiKey>,
 }
 
 impl Default for ApiSettings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), requests_per_second: 100, keys: Vec::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            requests_per_second: 100,
+            ended_calls: 1000,
+            ladders: true,
+            keys: Vec::new(),
+        }
     }
 }
 
@@ -51,6 +61,10 @@ pub(super) fn read(entry: Option<&Entry<'_>>, report: &mut Report<'_>) -> ApiSet
     let mut reader = Reader::of_entry(entry, report);
     settings.listen = parsed(&mut reader, "listen", "an address and port").unwrap_or(settings.listen);
     settings.requests_per_second = count(&mut reader, "requests_per_second", settings.requests_per_second);
+    if let Some(calls) = reader.integer("ended_calls", 0..=100_000) {
+        settings.ended_calls = usize::try_from(calls).unwrap_or(0);
+    }
+    settings.ladders = reader.boolean("ladders").unwrap_or(settings.ladders);
     if let Some((_, span)) = reader.string("token") {
         let instead = "token is no longer a key of [api]; `trunkline key` prints a key and its [[api.key]]";
         reader.report.error(&span, instead.to_owned());

@@ -1,5 +1,8 @@
 //! `dial`, `calls`, `trunks`, `dtmf`, `hangup`, and `diff` with no file: a running gateway, over its API.
 
+mod args;
+mod print;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,8 +14,11 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use super::runtime;
 use super::tables::print_changes;
-use super::{ApiArgs, CallsArgs, DialArgs, DtmfArgs, HangupArgs, TrunksArgs, runtime};
+
+pub(super) use args::{ApiArgs, CallsArgs, DialArgs, DtmfArgs, HangupArgs, TrunksArgs};
+use args::{CallsCommand, ShowArgs};
 
 /// Longest answer read.
 const MAX_ANSWER: usize = 16 << 20;
@@ -35,7 +41,7 @@ pub(super) fn dial(args: &DialArgs) -> anyhow::Result<ExitCode> {
             tokio::time::sleep(LOOK).await;
             call = ask(&args.api, Method::GET, &format!("/v1/calls/{id}"), None).await?;
         }
-        println!("{}", line(&call));
+        println!("{}", print::line(&call));
         Ok(match call["status"].as_str() {
             Some("active" | "completed") => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
@@ -45,19 +51,40 @@ pub(super) fn dial(args: &DialArgs) -> anyhow::Result<ExitCode> {
 
 /// Lists calls, or shows one.
 pub(super) fn calls(args: &CallsArgs) -> anyhow::Result<ExitCode> {
-    runtime(1)?.block_on(async {
-        match &args.id {
-            Some(id) => {
-                let call = ask(&args.api, Method::GET, &format!("/v1/calls/{id}"), None).await?;
-                println!("{}", serde_json::to_string_pretty(&call)?);
-            }
-            None => {
-                let list = ask(&args.api, Method::GET, "/v1/calls", None).await?;
-                list["calls"].as_array().into_iter().flatten().for_each(|call| println!("{}", line(call)));
-            }
+    if let Some(CallsCommand::Show(show)) = &args.one {
+        return self::show(show);
+    }
+    let mut path = format!("/v1/calls?limit={}", args.limit);
+    for (name, value) in [("status", &args.status), ("number", &args.number)] {
+        if let Some(value) = value {
+            path += &format!("&{name}={}", query_part(value));
         }
-        Ok(ExitCode::SUCCESS)
-    })
+    }
+    let list = runtime(1)?.block_on(ask(&args.api, Method::GET, &path, None))?;
+    list["calls"].as_array().into_iter().flatten().for_each(|call| println!("{}", print::line(call)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows a call.
+fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
+    let call = runtime(1)?.block_on(ask(&args.api, Method::GET, &call_path(&args.id, ""), None))?;
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&call)?),
+        false => print!("{}", print::call(&call)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The path of a call, whatever somebody types as its id.
+fn call_path(id: &str, below: &str) -> String {
+    format!("/v1/calls/{}{below}", query_part(id))
+}
+
+/// Text as a part of an address (RFC 3986 §2.1).
+fn query_part(text: &str) -> String {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let part = |byte: u8| if fine(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(part).collect()
 }
 
 /// Lists trunks: each on a line, its addresses below it.
@@ -81,14 +108,14 @@ pub(super) fn trunks(args: &TrunksArgs) -> anyhow::Result<ExitCode> {
 
 /// Ends a call.
 pub(super) fn hang_up(args: &HangupArgs) -> anyhow::Result<ExitCode> {
-    let path = format!("/v1/calls/{}", args.id);
+    let path = call_path(&args.id, "");
     runtime(1)?.block_on(ask(&args.api, Method::DELETE, &path, None))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Presses keys in a call.
 pub(super) fn dtmf(args: &DtmfArgs) -> anyhow::Result<ExitCode> {
-    let (path, keys) = (format!("/v1/calls/{}/dtmf", args.id), json!({ "digits": args.digits }));
+    let (path, keys) = (call_path(&args.id, "/dtmf"), json!({ "digits": args.digits }));
     runtime(1)?.block_on(ask(&args.api, Method::POST, &path, Some(&keys)))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -100,25 +127,6 @@ pub(super) fn diff(api: &ApiArgs) -> anyhow::Result<ExitCode> {
     let lines = lines.iter().flatten().filter_map(Value::as_str).map(str::to_owned);
     print_changes(&lines.collect::<Vec<_>>());
     Ok(ExitCode::SUCCESS)
-}
-
-/// A call on one line.
-fn line(call: &Value) -> String {
-    let text = |key: &str| call[key].as_str().unwrap_or("-").to_owned();
-    let mut line = format!(
-        "{} {:9} {:8} {} -> {} trunk {} agent {}",
-        text("id"),
-        text("status"),
-        text("direction"),
-        text("from"),
-        text("to"),
-        text("trunk"),
-        text("agent"),
-    );
-    if let Some(reason) = call["reason"].as_str() {
-        line += &format!(" ({}: {reason})", call["sip_code"]);
-    }
-    line
 }
 
 /// One request; a problem document becomes an error with what it says.

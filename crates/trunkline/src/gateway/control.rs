@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use tokio::net::TcpStream;
 use trunkline_api::{
-    Backend, CallView, CompleteError, Keys, PlaceError, PlaceRequest, PressError, ReloadChanges, Scope,
-    TrunkView, same,
+    Backend, CallDetail, CallPage, CallQuery, CallView, CompleteError, ControlError, FieldError, Keys,
+    PlaceError, PlaceRequest, ReloadChanges, Repeat, Scope, TrunkView, same,
 };
 use trunkline_call::{CallHandle, Input};
 use trunkline_routing::{ApiKey, ApiSettings, Connect, Node, RouteTable, key_changes};
@@ -25,7 +25,7 @@ use crate::driver::{Dispatcher, ShardState};
 use crate::links::TrunkLinks;
 use crate::masking::digits_hidden;
 use crate::metrics::Metrics;
-use crate::placing::Placer;
+use crate::placing::{self, Placer};
 use crate::pulse::Pulse;
 use crate::records::Records;
 
@@ -176,37 +176,41 @@ impl Backend for Control {
         Ok(())
     }
 
-    fn place_call(&self, request: PlaceRequest, key: Option<String>) -> Result<CallView, PlaceError> {
-        self.placer.place(request, key)
+    fn faults(&self, request: &PlaceRequest) -> Vec<FieldError> {
+        placing::faults(request)
     }
 
-    fn calls(&self, cursor: Option<&str>, limit: usize) -> Vec<CallView> {
-        self.placer.calls().page(cursor, limit)
+    fn place_call(&self, request: PlaceRequest, repeat: Option<Repeat>) -> Result<CallView, PlaceError> {
+        self.placer.place(request, repeat)
     }
 
-    fn call(&self, id: &str) -> Option<CallView> {
-        self.placer.calls().call(id)
+    fn calls(&self, query: &CallQuery) -> CallPage {
+        self.placer.calls().page(query)
     }
 
-    fn press(&self, id: &str, keys: &str) -> Result<(), PressError> {
-        if !are_keys(keys) {
-            return Err(PressError::BadKeys);
-        }
-        let call = self.placer.calls().active(id).ok_or(PressError::NotActive)?;
+    fn call_detail(&self, id: &str) -> Option<CallDetail> {
+        self.placer.calls().detail(id)
+    }
+
+    fn are_keys(&self, keys: &str) -> bool {
+        are_keys(keys)
+    }
+
+    fn press(&self, id: &str, keys: &str) -> Result<(), ControlError> {
+        let call = self.placer.calls().active(id)?;
         self.dispatcher.reply(call, Input::Press(call, keys.to_owned()));
+        Ok(())
+    }
+
+    fn hang_up(&self, id: &str) -> Result<(), ControlError> {
+        if let Some(call) = self.placer.calls().to_hang_up(id)? {
+            self.dispatcher.reply(call, Input::HangUp(call));
+        }
         Ok(())
     }
 
     fn trunks(&self) -> Vec<TrunkView> {
         self.links.views(&self.table.load())
-    }
-
-    fn hang_up(&self, id: &str) -> bool {
-        let found = self.placer.calls().to_hang_up(id);
-        if let Some(Some(call)) = found {
-            self.dispatcher.reply(call, Input::HangUp(call));
-        }
-        found.is_some()
     }
 
     fn may_dial_in(&self, agent: &str, secret: &str) -> bool {

@@ -8,7 +8,9 @@ use trunkline_sip::digest::{Asked, Challenge, Credentials};
 use trunkline_sip::{HeaderName, Method, Request, reply};
 
 use super::*;
-use crate::{Challenger, NonceBook, PlaceCall, RegistrationState, TrunkCharge, TrunkState, TrunkTask};
+use crate::{
+    Challenger, NonceBook, PlaceCall, RegistrationState, Timestamp, TrunkCharge, TrunkState, TrunkTask,
+};
 
 const TABLES: &str = r#"
 [[trunk]]
@@ -126,7 +128,7 @@ fn a_trunk_registers_with_digest_and_refreshes_before_the_end() {
     let said = answer(&mut bench, &again, 200, &[(HeaderName::Contact, contacts)]);
     let told = state(&mut bench, &said);
     assert_eq!(told.registration, RegistrationState::Registered);
-    assert_eq!(told.expires_at, Some(bench.now.as_secs_f64() + 100.0));
+    assert_eq!(told.expires_at, Some(Timestamp(bench.now + Duration::from_secs(100))));
     let start = bench.now;
     let next = bench.shard.trunks.poll_timeout().expect("a refresh").0 - start;
     assert!((60..=68).contains(&next.as_secs()), "a margin of 32 s and a little chance: {next:?}");

@@ -1,0 +1,71 @@
+//! What the daemon does for its HTTP users.
+
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+use crate::access::Keys;
+use crate::calls::control::ControlError;
+use crate::calls::list::CallQuery;
+use crate::calls::place::{PlaceError, PlaceRequest, Repeat};
+use crate::calls::view::{CallDetail, CallPage, CallView};
+use crate::{FieldError, ReloadChanges, TrunkView};
+
+/// The daemon behind HTTP.
+pub trait Backend: Send + Sync + 'static {
+    /// Whether new calls are taken.
+    fn is_ready(&self) -> bool;
+    /// The metrics page.
+    fn metrics(&self) -> String;
+    /// Reads the node's file and its tables again, or tries to: what changes, or every problem.
+    ///
+    /// # Errors
+    /// The problems, a line each; nothing was changed.
+    fn reload(&self, dry_run: bool) -> Result<ReloadChanges, Vec<String>>;
+    /// Ends the call with that `CA…` identifier, if `password` may.
+    ///
+    /// # Errors
+    /// Where there is no such call, or the password is wrong.
+    fn complete_call(&self, call_sid: &str, password: Option<&str>) -> Result<(), CompleteError>;
+    /// Every field of a request that is wrong by itself, whatever the tables say.
+    fn faults(&self, request: &PlaceRequest) -> Vec<FieldError>;
+    /// Places a call. A repetition of a request gives what that gave.
+    ///
+    /// # Errors
+    /// Why not; nothing was sent.
+    fn place_call(&self, request: PlaceRequest, repeat: Option<Repeat>) -> Result<CallView, PlaceError>;
+    /// The newest calls that are asked for.
+    fn calls(&self, query: &CallQuery) -> CallPage;
+    /// All of one call.
+    fn call_detail(&self, id: &str) -> Option<CallDetail>;
+    /// Whether a text is a row of key presses.
+    fn are_keys(&self, keys: &str) -> bool;
+    /// Presses keys in a call.
+    ///
+    /// # Errors
+    /// Where there is no such call, or it is not up.
+    fn press(&self, id: &str, keys: &str) -> Result<(), ControlError>;
+    /// Ends a call.
+    ///
+    /// # Errors
+    /// Where there is no such call, or it is over.
+    fn hang_up(&self, id: &str) -> Result<(), ControlError>;
+    /// The trunks.
+    fn trunks(&self) -> Vec<TrunkView>;
+    /// Whether an agent of that name dials in and shows that secret.
+    fn may_dial_in(&self, agent: &str, secret: &str) -> bool;
+    /// Takes over an agent's socket, its handshake answered, with the bytes read behind it. The secret
+    /// is the one that it showed.
+    fn dial_in(&self, agent: &str, secret: &str, stream: TcpStream, unread: Vec<u8>);
+    /// The keys of the API.
+    fn keys(&self) -> Arc<Keys>;
+}
+
+/// Why a call was not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompleteError {
+    /// No such call.
+    NotFound,
+    /// The password is wrong.
+    Unauthorized,
+}
