@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_routing::{Agent, Pii, Route, RouteTable};
+use trunkline_sdp::control::{AgentAsk, Recording};
 use trunkline_sdp::control::{AgentNews, Transfer, TransferResult};
-use trunkline_sdp::control::{Play, Recording};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
 use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
@@ -113,10 +113,8 @@ pub enum Input {
     CancelTransfer(CallHandle),
     /// Press these keys towards the caller or the callee.
     Press(CallHandle, String),
-    /// The recording.
-    Record(CallHandle, Recording),
-    /// Play a sound.
-    Play(CallHandle, Box<Play>),
+    /// What the agent could ask too: the recording, a sound.
+    Ask(CallHandle, Box<AgentAsk>),
     /// Look after a trunk; told again after new tables.
     KeepTrunk(Box<TrunkCharge>),
     /// The way to a trunk's address, and whether there are more behind it; or why there is none.

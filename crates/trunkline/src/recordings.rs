@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use trunkline_media::{RecordFile, RecordFormat, RecordTask};
+use trunkline_call::CallHandle;
+use trunkline_media::{Pool, RecordFile, RecordFormat, RecordTask};
 use trunkline_routing::{RecordingFormat, RecordingSettings};
 use trunkline_sdp::control::Recording;
 
@@ -23,8 +24,12 @@ impl Recordings {
         Self { folder: data.join(&settings.directory), format }
     }
 
-    /// What is asked for a call, for its room.
-    pub(crate) fn task(&self, call_id: &str, task: Recording) -> RecordTask {
+    /// Has a room do what is asked with the recording of its call.
+    pub(crate) fn ask(&self, pool: &Pool, call: CallHandle, call_id: &str, task: Recording) {
+        pool.record(call.0, self.task(call_id, task));
+    }
+
+    fn task(&self, call_id: &str, task: Recording) -> RecordTask {
         let extension = match self.format {
             RecordFormat::Wav => "wav",
             RecordFormat::Opus => "ogg",

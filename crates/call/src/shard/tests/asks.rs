@@ -17,7 +17,7 @@ fn a_recording_is_asked_for_by_the_agent_or_the_api_and_its_end_does_the_call_no
     for task in [Recording::Start, Recording::Pause, Recording::Resume, Recording::Stop] {
         let said = [
             ask(&mut bench, call, AgentAsk::Record { record: task }),
-            bench.input(Input::Record(call, task)),
+            bench.input(Input::Ask(call, Box::new(AgentAsk::Record { record: task }))),
         ];
         for said in said {
             let [Output::Record { call: of, call_id, task: asked }] = &said.outputs[..] else {
@@ -35,7 +35,13 @@ fn a_recording_is_asked_for_by_the_agent_or_the_api_and_its_end_does_the_call_no
         assert!(bench.input(Input::Room(call, event)).outputs.is_empty());
     }
     bench.input(Input::HangUp(call));
-    assert!(bench.input(Input::Record(call, Recording::Start)).outputs.is_empty(), "not of a call that ends");
+    assert!(
+        bench
+            .input(Input::Ask(call, Box::new(AgentAsk::Record { record: Recording::Start })))
+            .outputs
+            .is_empty(),
+        "not of a call that ends"
+    );
 }
 
 #[test]
@@ -54,7 +60,7 @@ fn a_sound_is_played_to_the_leg_that_is_named() {
             "{name:?}: {:?}",
             said.outputs
         );
-        let said = bench.input(Input::Play(call, Box::new(play("", name))));
+        let said = bench.input(Input::Ask(call, Box::new(AgentAsk::Play { play: play("", name) })));
         assert!(matches!(&said.outputs[..], [Output::Hush(_, to)] if *to == member));
     }
     for nobody in ["agent", "leg 9", "somebody"] {
