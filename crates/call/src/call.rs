@@ -18,6 +18,7 @@
 
 mod consultation;
 mod dial;
+mod floor;
 mod line;
 mod media;
 mod outcome;
@@ -33,8 +34,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trunkline_routing::{Caller, Route, Trunk};
-use trunkline_sdp::Member;
 use trunkline_sdp::control::TransferResult;
+use trunkline_sdp::{Member, Members};
 use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent, ReferIn};
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
@@ -100,6 +101,11 @@ pub(crate) struct Call {
     transfer: Option<Box<Transferring>>,
     /// The leg of the party that the call is with: the caller or the callee, or who has taken its place.
     party: Member,
+    /// The party is held by us, and whom nobody hears.
+    held: bool,
+    muted: Members,
+    /// The party holds us.
+    holds: bool,
     /// The leg that the caller was joined with.
     joined: Option<Member>,
     /// How the last transfer came out, and to whom the caller went.
@@ -153,6 +159,9 @@ impl Call {
             transfer: None,
             party: Member::FIRST,
             asked: None,
+            held: false,
+            muted: Members::NONE,
+            holds: false,
             joined: None,
             transfer_result: None,
             transferred_to: None,
@@ -325,6 +334,7 @@ impl Call {
             LegEvent::Progress(_, body) => self.leg_progress(member, &body, out),
             LegEvent::Answered(answer) if first => self.callee_answered(cx, &answer.body, out),
             LegEvent::Answered(answer) => self.leg_answered(cx, member, &answer.body, out),
+            LegEvent::Reoffered(answer) => self.reoffered(cx, member, answer, out),
             LegEvent::Referred(told) if party => self.refer_told(cx, told, out),
             LegEvent::Referred(_) => {}
             LegEvent::Refer(refer) if party => self.asked = Some(refer),

@@ -142,6 +142,15 @@ impl Shard {
                 let table = Arc::clone(&self.table);
                 self.with_call(call, now, |call, cx, out| call.room_event(cx, &table, event, out));
             }
+            Input::Hold(call, on) => {
+                self.with_call(call, now, |call, cx, out| call.hold(cx, on, out));
+            }
+            Input::Mute(call, mute) => {
+                self.with_call(call, now, |call, _, out| call.mute(&mute, out));
+            }
+            Input::Play(call, play) => {
+                self.with_call(call, now, |call, _, out| call.play(&play, out));
+            }
             Input::Transfer(call, ask) => self.transfer(call, *ask, now),
             Input::CompleteTransfer(call, stays) => {
                 self.with_call(call, now, |call, cx, out| call.complete_transfer(cx, stays, out));

@@ -174,11 +174,10 @@ impl Call {
                 self.complete_transfer(cx, transfer_complete.agent_stays, out);
             }
             AgentAsk::TransferCancel => self.cancel_transfer(cx, out),
+            AgentAsk::Mute { mute } => self.mute(&mute, out),
+            AgentAsk::Play { play } => self.play(&play, out),
             // No part of a call's own affairs yet.
-            AgentAsk::Mute { .. }
-            | AgentAsk::Record { .. }
-            | AgentAsk::Play { .. }
-            | AgentAsk::Transcript { .. } => {}
+            AgentAsk::Record { .. } | AgentAsk::Transcript { .. } => {}
         }
     }
 

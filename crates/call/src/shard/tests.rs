@@ -13,6 +13,7 @@ use crate::{Advertised, MediaStats, Spread};
 
 mod dialogs;
 mod encryption;
+mod floor;
 mod ladders;
 mod outgoing;
 mod placed;
