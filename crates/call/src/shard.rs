@@ -235,10 +235,11 @@ impl Shard {
         self.transactions.count()
     }
 
-    /// Whether it drains and a request of ours, such as a BYE, waits for its answer.
+    /// Whether it drains and every request of ours, such as a BYE or the end of a registration, has its
+    /// answer.
     #[must_use]
-    pub fn is_leaving(&self) -> bool {
-        self.draining && self.transactions.awaits_answer()
+    pub fn has_left(&self) -> bool {
+        self.draining && !self.transactions.awaits_answer()
     }
 
     /// Calls in progress.

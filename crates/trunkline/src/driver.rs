@@ -41,8 +41,8 @@ const RETRY_AFTER: u32 = 30;
 #[derive(Debug, Default)]
 pub(crate) struct ShardState {
     pub(crate) transactions: AtomicUsize,
-    /// It drains and has a request under way.
-    pub(crate) leaving: AtomicBool,
+    /// It drains and has no request under way.
+    pub(crate) left: AtomicBool,
     /// Asks it for a turn though it has nothing to do.
     pub(crate) probe: Notify,
     /// Its turns so far.
@@ -77,7 +77,7 @@ pub(crate) struct Edges {
 impl ShardState {
     fn show(&self, shard: &Shard) {
         self.transactions.store(shard.transactions(), Ordering::Relaxed);
-        self.leaving.store(shard.is_leaving(), Ordering::Release);
+        self.left.store(shard.has_left(), Ordering::Release);
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 }
