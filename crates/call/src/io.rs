@@ -79,6 +79,17 @@ pub struct CallStart {
     pub started_at: Timestamp,
 }
 
+/// A wish about who speaks in a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FloorWish {
+    /// Hold the party, or come back to it.
+    Hold(bool),
+    /// Have nobody hear a participant, or hear it again.
+    Mute(Mute),
+    /// Play a sound to a participant, or end it.
+    Play(Play),
+}
+
 /// An input of a shard.
 #[derive(Debug)]
 pub enum Input {
@@ -104,12 +115,8 @@ pub enum Input {
     RoomClosed(CallHandle, MediaStats),
     /// End the call, for this reason; from the API or the agent's own REST call.
     HangUp(CallHandle),
-    /// Hold the party, or come back to it.
-    Hold(CallHandle, bool),
-    /// Have nobody hear a participant, or hear it again.
-    Mute(CallHandle, Box<Mute>),
-    /// Play a sound to a participant, or end it.
-    Play(CallHandle, Box<Play>),
+    /// Who may speak, and what is heard beside.
+    Floor(CallHandle, FloorWish),
     /// Put the caller through.
     Transfer(CallHandle, Box<Transfer>),
     /// End the consultation of a warm transfer: join the caller; whether the agent stays.

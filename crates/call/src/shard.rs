@@ -142,14 +142,8 @@ impl Shard {
                 let table = Arc::clone(&self.table);
                 self.with_call(call, now, |call, cx, out| call.room_event(cx, &table, event, out));
             }
-            Input::Hold(call, on) => {
-                self.with_call(call, now, |call, cx, out| call.hold(cx, on, out));
-            }
-            Input::Mute(call, mute) => {
-                self.with_call(call, now, |call, _, out| call.mute(&mute, out));
-            }
-            Input::Play(call, play) => {
-                self.with_call(call, now, |call, _, out| call.play(&play, out));
+            Input::Floor(call, wish) => {
+                self.with_call(call, now, |call, cx, out| call.floor(cx, &wish, out));
             }
             Input::Transfer(call, ask) => self.transfer(call, *ask, now),
             Input::CompleteTransfer(call, stays) => {

@@ -14,11 +14,20 @@ use trunkline_sdp::{Direction, Hearing, Member, Members};
 use trunkline_signalling::dialog::Cx;
 
 use super::{Call, Phase};
-use crate::Output;
+use crate::{FloorWish, Output};
 
 impl Call {
+    /// Somebody wishes something about who speaks.
+    pub(crate) fn floor(&mut self, cx: &mut Cx<'_>, wish: &FloorWish, out: &mut VecDeque<Output>) {
+        match wish {
+            FloorWish::Hold(on) => self.hold(cx, *on, out),
+            FloorWish::Mute(mute) => self.mute(mute, out),
+            FloorWish::Play(play) => self.play(play, out),
+        }
+    }
+
     /// Holds the party, or comes back to it.
-    pub(crate) fn hold(&mut self, cx: &mut Cx<'_>, on: bool, out: &mut VecDeque<Output>) {
+    fn hold(&mut self, cx: &mut Cx<'_>, on: bool, out: &mut VecDeque<Output>) {
         let free = self.phase == Phase::Talking && self.transfer.is_none() && !self.announce;
         if !free || self.held == on {
             return;
@@ -72,7 +81,7 @@ impl Call {
     }
 
     /// Has nobody hear somebody, or has it heard again.
-    pub(crate) fn mute(&mut self, mute: &Mute, out: &mut VecDeque<Output>) {
+    pub(super) fn mute(&mut self, mute: &Mute, out: &mut VecDeque<Output>) {
         let Some(member) = self.named(&mute.participant).filter(|_| self.phase == Phase::Talking) else {
             return;
         };
@@ -83,7 +92,7 @@ impl Call {
     }
 
     /// Plays a sound to somebody, or ends it; not while a transfer has the floor.
-    pub(crate) fn play(&self, play: &Play, out: &mut VecDeque<Output>) {
+    pub(super) fn play(&self, play: &Play, out: &mut VecDeque<Output>) {
         let member = play.participant.as_deref().map_or(Some(self.party), |name| self.named(name));
         let free = self.phase == Phase::Talking && self.transfer.is_none() && !self.held;
         let Some(member) = member.filter(|member| free && !member.is_agent()) else { return };
