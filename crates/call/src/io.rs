@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_routing::{Agent, Pii, Route, RouteTable};
-use trunkline_sdp::control::{AgentNews, Mute, Play, Transfer, TransferResult};
+use trunkline_sdp::control::{AgentAsk, AgentNews, Recording, Transfer, TransferResult};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
 use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
@@ -79,17 +79,6 @@ pub struct CallStart {
     pub started_at: Timestamp,
 }
 
-/// A wish about who speaks in a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FloorWish {
-    /// Hold the party, or come back to it.
-    Hold(bool),
-    /// Have nobody hear a participant, or hear it again.
-    Mute(Mute),
-    /// Play a sound to a participant, or end it.
-    Play(Play),
-}
-
 /// An input of a shard.
 #[derive(Debug)]
 pub enum Input {
@@ -115,8 +104,8 @@ pub enum Input {
     RoomClosed(CallHandle, MediaStats),
     /// End the call, for this reason; from the API or the agent's own REST call.
     HangUp(CallHandle),
-    /// Who may speak, and what is heard beside.
-    Floor(CallHandle, FloorWish),
+    /// Hold the party, or come back to it.
+    Hold(CallHandle, bool),
     /// Put the caller through.
     Transfer(CallHandle, Box<Transfer>),
     /// End the consultation of a warm transfer: join the caller; whether the agent stays.
@@ -125,6 +114,8 @@ pub enum Input {
     CancelTransfer(CallHandle),
     /// Press these keys towards the caller or the callee.
     Press(CallHandle, String),
+    /// What the agent could ask too: the recording, a sound.
+    Ask(CallHandle, Box<AgentAsk>),
     /// Look after a trunk; told again after new tables.
     KeepTrunk(Box<TrunkCharge>),
     /// The way to a trunk's address, and whether there are more behind it; or why there is none.
@@ -186,6 +177,15 @@ pub enum Output {
     Hush(CallHandle, Member),
     /// A key press of a leg's peer that came by INFO.
     Digit(CallHandle, char, Member),
+    /// What becomes of the call's recording.
+    Record {
+        /// The call.
+        call: CallHandle,
+        /// Our id of it, which names the file.
+        call_id: String,
+        /// What.
+        task: Recording,
+    },
     /// News for the agent.
     Tell(CallHandle, Box<AgentNews>),
     /// What came of a transfer, or of the wish for one.

@@ -1,4 +1,4 @@
-//! Who may speak: hold by us and by the peer, mute, and sounds that the agent or the API has played.
+//! Who may speak: hold by us and by the peer, mute.
 //!
 //! ```text
 //! Talking ── hold ─▶ re-INVITE sendonly, the party hears music and nobody hears it ── resume ─▶ Talking
@@ -8,26 +8,17 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use trunkline_sdp::control::{AgentNews, Mute, Play};
+use trunkline_sdp::control::{AgentNews, Mute};
 use trunkline_sdp::media::Sound;
 use trunkline_sdp::{Direction, Hearing, Member, Members};
 use trunkline_signalling::dialog::Cx;
 
 use super::{Call, Phase};
-use crate::{FloorWish, Output};
+use crate::Output;
 
 impl Call {
-    /// Somebody wishes something about who speaks.
-    pub(crate) fn floor(&mut self, cx: &mut Cx<'_>, wish: &FloorWish, out: &mut VecDeque<Output>) {
-        match wish {
-            FloorWish::Hold(on) => self.hold(cx, *on, out),
-            FloorWish::Mute(mute) => self.mute(mute, out),
-            FloorWish::Play(play) => self.play(play, out),
-        }
-    }
-
     /// Holds the party, or comes back to it.
-    fn hold(&mut self, cx: &mut Cx<'_>, on: bool, out: &mut VecDeque<Output>) {
+    pub(crate) fn hold(&mut self, cx: &mut Cx<'_>, on: bool, out: &mut VecDeque<Output>) {
         let free = self.phase == Phase::Talking && self.transfer.is_none() && !self.announce;
         if !free || self.held == on {
             return;
@@ -89,21 +80,6 @@ impl Call {
         if self.transfer.is_none() {
             self.seat(out);
         }
-    }
-
-    /// Plays a sound to somebody, or ends it; not while a transfer has the floor.
-    pub(super) fn play(&self, play: &Play, out: &mut VecDeque<Output>) {
-        let member = play.participant.as_deref().map_or(Some(self.party), |name| self.named(name));
-        let free = self.phase == Phase::Talking && self.transfer.is_none() && !self.held;
-        let Some(member) = member.filter(|member| free && !member.is_agent()) else { return };
-        let (call, repeat) = (self.handle, play.repeat);
-        let sound = match play.sound.as_str() {
-            "" => return out.push_back(Output::Hush(call, member)),
-            "music" => Sound::Music,
-            "ringback" => Sound::Ringback,
-            file => Sound::File(file.to_owned()),
-        };
-        out.push_back(Output::Play { call, member, sound, repeat });
     }
 
     /// The member of that name: `caller`, `agent`, or as `participant_joined` told it.

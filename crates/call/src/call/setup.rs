@@ -160,6 +160,9 @@ impl Call {
             RoomEvent::Failed(what) => (EndedBy::Gateway, what),
             RoomEvent::Digit(member, key) => return self.key_pressed(cx, member, key, out),
             RoomEvent::Ask(ask) => return self.asked(cx, table, *ask, out),
+            RoomEvent::RecordingEnded { file, milliseconds, problem } => {
+                return self.recording_ended(&file, milliseconds, problem.as_deref());
+            }
             // Prompts are timed by their answers.
             RoomEvent::Played(_) => return,
         };
@@ -176,8 +179,9 @@ impl Call {
             AgentAsk::TransferCancel => self.cancel_transfer(cx, out),
             AgentAsk::Mute { mute } => self.mute(&mute, out),
             AgentAsk::Play { play } => self.play(&play, out),
+            AgentAsk::Record { record } => self.record(record, out),
             // No part of a call's own affairs yet.
-            AgentAsk::Record { .. } | AgentAsk::Transcript { .. } => {}
+            AgentAsk::Transcript { .. } => {}
         }
     }
 

@@ -13,7 +13,7 @@ use super::*;
 const HELD: &str = "v=0\r\no=- 1 2 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\na=recvonly\r\n";
 
 fn hold(bench: &mut Bench, call: CallHandle, on: bool) -> Said {
-    bench.input(Input::Floor(call, crate::FloorWish::Hold(on)))
+    bench.input(Input::Hold(call, on))
 }
 
 fn text(request: &Request) -> String {
