@@ -15,6 +15,7 @@ mod asks;
 mod dialogs;
 mod encryption;
 mod floor;
+mod hostile;
 mod ladders;
 mod outgoing;
 mod placed;
