@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use trunkline_routing::{Agent, Caller, Connect, Number, Pii, Route, RouteTable, Trunk, hides};
-use trunkline_sdp::control::AgentAsk;
 use trunkline_sdp::{Description, Member, negotiate};
 use trunkline_signalling::dialog::{Cx, Ended};
 use trunkline_sip::Request;
@@ -159,22 +158,6 @@ impl Call {
             RoomEvent::Played(_) => return,
         };
         self.fail(cx, out, 480, by, reason);
-    }
-
-    /// The agent asks something.
-    fn asked(&mut self, cx: &mut Cx<'_>, table: &RouteTable, ask: AgentAsk, out: &mut VecDeque<Output>) {
-        match ask {
-            AgentAsk::Transfer { transfer } => self.transfer(cx, table, transfer, out),
-            AgentAsk::TransferComplete { transfer_complete } => {
-                self.complete_transfer(cx, transfer_complete.agent_stays, out);
-            }
-            AgentAsk::TransferCancel => self.cancel_transfer(cx, out),
-            // No part of a call's own affairs yet.
-            AgentAsk::Mute { .. }
-            | AgentAsk::Record { .. }
-            | AgentAsk::Play { .. }
-            | AgentAsk::Transcript { .. } => {}
-        }
     }
 
     /// Answers once both the room and the agent are there.
