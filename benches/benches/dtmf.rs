@@ -17,6 +17,8 @@ use trunkline_sdp::{Codec, Member};
 
 /// Other calls on the thread.
 const OTHERS: u64 = 50;
+/// Parts of a packet time in which they have their packets.
+const STEPS: u32 = 10;
 /// Key presses measured.
 const PRESSES: u32 = 2000;
 /// Presses before them, which warm everything.
@@ -99,16 +101,20 @@ fn background(pool: &Pool, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()
         let mut packet = [0; 400];
         let begin = Instant::now();
         for n in 0u32.. {
-            if stop.load(Ordering::Relaxed) {
-                return;
+            // Calls begin when they begin: a few of them have their packet in each step of the 20 ms.
+            for (step, group) in (0u32..).zip(rooms.chunks(rooms.len() / STEPS as usize)) {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                for (caller, room) in group {
+                    let length = audio(n as u16, n * 160, &mut packet);
+                    let _ = caller.send_to(&packet[..length], room);
+                    while caller.recv(&mut packet).is_ok() {}
+                }
+                let next =
+                    begin + Duration::from_millis(20) * n + Duration::from_millis(20) / STEPS * (step + 1);
+                std::thread::sleep(next.saturating_duration_since(Instant::now()));
             }
-            for (caller, room) in &rooms {
-                let length = audio(n as u16, n * 160, &mut packet);
-                let _ = caller.send_to(&packet[..length], room);
-                while caller.recv(&mut packet).is_ok() {}
-            }
-            let next = begin + Duration::from_millis(20) * (n + 1);
-            std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     })
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use trunkline_routing::RouteTable;
 use trunkline_sdp::Member;
-use trunkline_signalling::dialog::{Cx, Leg, LegEvent};
+use trunkline_signalling::dialog::{Cx, Leg, LegEvent, ReferIn};
 use trunkline_signalling::{
     ClientId, Fingerprint, Inbound, KeyedHash, Mono, Now, ServerId, Tokens, Transactions,
 };
@@ -68,6 +68,8 @@ pub struct Shard {
     clients: HashMap<ClientId, LegOf, KeyedHash>,
     deadlines: BTreeSet<(Mono, CallHandle)>,
     departed: Departed,
+    /// REFERs of peers that the tables are to be asked about.
+    asked: Vec<(CallHandle, ReferIn)>,
     outputs: VecDeque<Output>,
     serial: u64,
     fault: Option<Fault>,
@@ -95,6 +97,7 @@ impl Shard {
             clients: HashMap::with_hasher(hash),
             deadlines: BTreeSet::new(),
             departed: Departed::new(hash),
+            asked: Vec::new(),
             outputs: VecDeque::new(),
             serial: 0,
             fault: None,
@@ -223,10 +226,11 @@ impl Shard {
         self.transactions.count()
     }
 
-    /// Whether it drains and a request of ours, such as a BYE, waits for its answer.
+    /// Whether it drains and every request of ours, such as a BYE or the end of a registration, has its
+    /// answer.
     #[must_use]
-    pub fn is_leaving(&self) -> bool {
-        self.draining && self.transactions.awaits_answer()
+    pub fn has_left(&self) -> bool {
+        self.draining && !self.transactions.awaits_answer()
     }
 
     /// Calls in progress.
@@ -290,6 +294,7 @@ impl Shard {
                 Inbound::NotAcknowledged(_) => {}
             }
         }
+        self.answer_refers(now);
     }
 
     /// What waits for an answer on the connection goes elsewhere, and so do dialogs that stuck to it.
@@ -345,6 +350,7 @@ impl Shard {
             self.follow_legs(&mut held, now);
             self.adopt_clients(&mut held);
             self.schedule(&mut held);
+            self.asked.extend(held.call.take_asked().map(|refer| (handle, refer)));
             self.calls.insert(handle, held);
         }
         true

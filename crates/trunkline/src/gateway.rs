@@ -197,8 +197,8 @@ impl Gateway {
     /// Waits until the last requests, the BYEs of ended calls, are answered; some have to find their
     /// peer first.
     async fn wait_said(&self, limit: Duration) {
-        let leaving = || self.control.shards.iter().any(|shard| shard.leaving.load(Ordering::Acquire));
-        if !wait_until(limit, || !leaving() && self.transport.unsent() == 0).await {
+        let left = || self.control.shards.iter().all(|shard| shard.left.load(Ordering::Acquire));
+        if !wait_until(limit, || left() && self.transport.unsent() == 0).await {
             tracing::warn!("some peers have not answered our last requests");
         }
     }
