@@ -24,7 +24,7 @@ use trunkline_sip::PeerNames;
 
 use self::trunks::Trunks;
 use crate::call::Call;
-use crate::{CallHandle, Input, Output, ShardConfig};
+use crate::{CallHandle, Input, Output, RoomEvent, ShardConfig};
 use departed::Departed;
 
 /// What a test plants to make a call panic.
@@ -138,10 +138,7 @@ impl Shard {
                     self.outputs.push_back(Output::CloseRoom(call));
                 }
             }
-            Input::Room(call, event) => {
-                let table = Arc::clone(&self.table);
-                self.with_call(call, now, |call, cx, out| call.room_event(cx, &table, event, out));
-            }
+            Input::Room(call, event) => self.room_event(call, event, now),
             Input::Transfer(call, ask) => self.transfer(call, *ask, now),
             Input::CompleteTransfer(call, stays) => {
                 self.with_call(call, now, |call, cx, out| call.complete_transfer(cx, stays, out));
@@ -161,6 +158,7 @@ impl Shard {
             Input::Press(call, keys) => {
                 self.with_call(call, now, |call, _, out| call.press(keys, out));
             }
+            Input::Ask(call, ask) => self.room_event(call, RoomEvent::Ask(ask), now),
             Input::KeepTrunk(charge) => self.keep_trunk(*charge, now),
             Input::TrunkFlowFound(task, found) => self.trunk_flow_found(task, found, now),
             Input::TrunkState(state) => self.trunks.know(state),
@@ -180,6 +178,11 @@ impl Shard {
         }
         self.drain_transactions(now);
         (self.names, self.proved) = (None, None);
+    }
+
+    fn room_event(&mut self, call: CallHandle, event: RoomEvent, now: Now) {
+        let table = Arc::clone(&self.table);
+        self.with_call(call, now, |call, cx, out| call.room_event(cx, &table, event, out));
     }
 
     /// The next output.

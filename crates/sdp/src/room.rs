@@ -28,16 +28,6 @@ impl Member {
         if place < Self::AGENT.0 as usize { Some(Self(place as u8)) } else { None }
     }
 
-    /// The one that an agent or the API names: `caller`, `agent`, or as it is displayed.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "caller" => Some(Self::FIRST),
-            "agent" => Some(Self::AGENT),
-            leg => leg.strip_prefix("leg ")?.parse().ok().and_then(Self::leg),
-        }
-    }
-
     /// Its place.
     #[must_use]
     pub const fn place(self) -> usize {
@@ -166,12 +156,5 @@ mod tests {
         assert_eq!(hearing.of(callee), Members::of(&[Member::AGENT]));
         assert_eq!(hearing.of(caller).len(), 2, "who is muted goes on hearing");
         assert_eq!(Member::leg(7), None);
-        for member in [caller, callee, Member::AGENT] {
-            assert_eq!(Member::named(&member.to_string()), Some(member));
-        }
-        assert_eq!(
-            (Member::named("caller"), Member::named("leg 7"), Member::named("x")),
-            (Some(caller), None, None)
-        );
     }
 }

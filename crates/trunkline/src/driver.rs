@@ -15,7 +15,7 @@ use trunkline_call::{CallHandle, CallRecord, Input, Output, Shard, TrunkState, T
 use trunkline_media::Pool;
 use trunkline_routing::{Connect, Pii, RouteTable, Secret};
 use trunkline_sdp::Member;
-use trunkline_sdp::media::{RoomEvent, Sound};
+use trunkline_sdp::media::Sound;
 use trunkline_sip::text::OneLine;
 use trunkline_sip::{Flow, Hop, Message, PeerNames};
 use trunkline_transport::Transport;
@@ -29,6 +29,7 @@ pub(crate) use crate::dispatcher::{Dispatcher, Queues};
 use crate::links::{TrunkLinks, shown};
 use crate::masking::digits_hidden;
 use crate::metrics::Metrics;
+use crate::recordings::Recordings;
 use crate::records::Records;
 use crate::trunks::TrunkLoads;
 
@@ -68,6 +69,7 @@ pub(crate) struct Edges {
     pub(crate) calls: Arc<Calls>,
     pub(crate) trunks: Arc<TrunkLoads>,
     pub(crate) links: Arc<TrunkLinks>,
+    pub(crate) recordings: Recordings,
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
     pub(crate) log_numbers: bool,
@@ -273,6 +275,7 @@ impl Edges {
             Output::Play { call, member, sound, repeat } => self.play(call, member, sound, repeat),
             Output::Hush(call, member) => self.pool.hush(call.0, member),
             Output::Digit(call, digit, member) => self.pool.digit(call.0, digit, member),
+            Output::Record { call, call_id, task } => self.recordings.ask(&self.pool, call, &call_id, task),
             Output::Tell(call, news) => self.pool.tell(call.0, *news),
             Output::TransferEnded(call, result) => {
                 let (ok, code, reason) = (result.ok, result.code, OneLine(&result.reason));
@@ -307,24 +310,8 @@ impl Edges {
         None
     }
 
-    /// Plays a sound to a leg. One that cannot be read is over at once.
     fn play(&self, call: CallHandle, member: Member, sound: Sound, repeat: bool) {
-        if let Some(prompt) = self.agents.sounds.at_hand(&sound) {
-            return self.pool.play(call.0, member, prompt.shared(), repeat);
-        }
-        let (sounds, pool) = (self.agents.sounds.clone(), Arc::clone(&self.pool));
-        let dispatcher = self.dispatcher.clone();
-        tokio::task::spawn_blocking(move || match sounds.read(&sound) {
-            Ok(prompt) => {
-                pool.play(call.0, member, prompt.shared(), repeat);
-                pool.flush();
-            }
-            Err(error) => {
-                let sound = format!("{sound:?}");
-                tracing::warn!(call = call.0, sound = %OneLine(&sound), %error, "a sound cannot be played");
-                dispatcher.reply(call, Input::Room(call, RoomEvent::Played(member)));
-            }
-        });
+        self.agents.play(call, member, sound, repeat, &self.dispatcher);
     }
 
     /// Finds the way to a trunk; the shard is told.

@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::placing::Placer;
 use crate::pulse::{Pulse, wait_until};
 use crate::random::random_key;
+use crate::recordings::Recordings;
 use crate::records::Records;
 
 /// How to start a node.
@@ -111,6 +112,7 @@ impl Gateway {
             calls: Arc::new(Calls::new(&node.api, threads)),
             trunks: Arc::default(),
             links: Arc::clone(&links),
+            recordings: Recordings::of(&node.recording, &settings::data_folder(&folder, &node.data_dir)),
             clock: Clock::start(),
             seed: key.0 ^ key.1,
             log_numbers: options.log_numbers,
@@ -186,6 +188,7 @@ impl Gateway {
         }
         self.wait_said(EDGE_TIMEOUT).await;
         tokio::task::block_in_place(|| self.control.records.wait_written());
+        wait_until(EDGE_TIMEOUT, || self.control.agents.pool.recordings() == 0).await;
         // Whoever waits on it is gone already.
         let _ = self.stop.send(true);
     }

@@ -1,14 +1,12 @@
-//! What an agent asks of its call.
+//! What an agent or the API asks of a live call's room: its recording, sounds; what was said.
 
 use std::collections::VecDeque;
 
-use trunkline_routing::RouteTable;
 use trunkline_sdp::Member;
-use trunkline_sdp::control::{AgentAsk, AgentNews, Play, Transcript};
+use trunkline_sdp::control::{AgentNews, Play, Recording, Transcript};
 use trunkline_sdp::media::{MediaSpec, Sound};
-use trunkline_signalling::dialog::Cx;
 
-use super::Call;
+use super::{Call, Phase};
 use crate::Output;
 
 /// Most pieces of a conversation that a record holds; further ones are left out.
@@ -17,46 +15,34 @@ const MAX_PIECES: usize = 2000;
 const MAX_TRANSCRIPT: usize = 256 * 1024;
 
 impl Call {
-    /// The agent asks something.
-    pub(super) fn asked(
-        &mut self,
-        cx: &mut Cx<'_>,
-        table: &RouteTable,
-        ask: AgentAsk,
-        out: &mut VecDeque<Output>,
-    ) {
-        match ask {
-            AgentAsk::Transfer { transfer } => self.transfer(cx, table, transfer, out),
-            AgentAsk::TransferComplete { transfer_complete } => {
-                self.complete_transfer(cx, transfer_complete.agent_stays, out);
-            }
-            AgentAsk::TransferCancel => self.cancel_transfer(cx, out),
-            AgentAsk::Play { play } => self.play(&play, out),
-            AgentAsk::Transcript { transcript } => self.note(transcript),
-            // No part of a call's own affairs yet.
-            AgentAsk::Mute { .. } | AgentAsk::Record { .. } => {}
+    /// Begins, pauses, resumes or ends the recording of an answered call.
+    pub(crate) fn record(&mut self, task: Recording, out: &mut VecDeque<Output>) {
+        if self.phase != Phase::Talking {
+            return;
         }
+        self.step(match task {
+            Recording::Start => "the recording is to begin",
+            Recording::Pause => "the recording is to pause",
+            Recording::Resume => "the recording is to go on",
+            Recording::Stop => "the recording is to end",
+        });
+        out.push_back(Output::Record { call: self.handle, call_id: self.id.clone(), task });
     }
 
-    /// Plays a sound to a leg, or ends it. While somebody is called for a transfer, what the caller hears is the
-    /// transfer's affair.
-    fn play(&self, play: &Play, out: &mut VecDeque<Output>) {
-        let member = play.participant.as_deref().map_or(Some(Member::FIRST), Member::named);
-        let Some(member) = member.filter(|member| self.line(*member).is_some()) else {
-            return self.step("the agent plays a sound to nobody who is there");
-        };
-        if self.transfer.is_some() {
-            return self.step("the agent's sound is not played during a transfer");
-        }
-        let call = self.handle;
+    /// Plays a sound to somebody instead of what it would hear, or no more where none is named.
+    pub(crate) fn play(&mut self, play: &Play, out: &mut VecDeque<Output>) {
+        let member = self.leg_named(play.participant.as_deref());
+        let (Some(member), Phase::Talking) = (member, self.phase) else { return };
         out.push_back(match play.sound.as_str() {
-            "" => Output::Hush(call, member),
-            name => Output::Play { call, member, sound: Sound::named(name), repeat: play.repeat },
+            "" => Output::Hush(self.handle, member),
+            name => {
+                Output::Play { call: self.handle, member, sound: Sound::named(name), repeat: play.repeat }
+            }
         });
     }
 
     /// Keeps a piece of the conversation for the record.
-    fn note(&mut self, piece: Transcript) {
+    pub(super) fn note(&mut self, piece: Transcript) {
         let kept: usize = self.transcript.iter().map(|piece| piece.text.len()).sum();
         if self.transcript.len() < MAX_PIECES && kept + piece.text.len() <= MAX_TRANSCRIPT {
             self.transcript.push(piece);
@@ -68,6 +54,29 @@ impl Call {
         if self.held == spec.sends {
             self.held = !spec.sends;
             self.tell(AgentNews::Hold { on: self.held }, out);
+        }
+    }
+
+    /// The leg of that name, as `participant_joined` tells it; the first where none is named.
+    fn leg_named(&self, name: Option<&str>) -> Option<Member> {
+        match name {
+            None | Some("caller" | "callee") => Some(Member::FIRST),
+            Some(name) => {
+                let mut legs = (0..Member::COUNT).filter_map(Member::leg);
+                legs.find(|leg| leg.to_string() == name)
+            }
+        }
+    }
+
+    /// A recording has ended.
+    pub(super) fn recording_ended(&mut self, file: &str, milliseconds: u64, problem: Option<&str>) {
+        let seconds = milliseconds / 1000;
+        match problem {
+            Some(problem) => {
+                self.step("the recording was cut short");
+                tracing::warn!(call = %self.id, file, seconds, problem, "a recording was cut short");
+            }
+            None => tracing::info!(call = %self.id, file, seconds, "a recording is whole"),
         }
     }
 }

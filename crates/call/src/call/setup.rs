@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use trunkline_routing::{Agent, Caller, Connect, Number, Pii, Route, RouteTable, Trunk, hides};
+use trunkline_sdp::control::AgentAsk;
 use trunkline_sdp::{Description, Member, negotiate};
 use trunkline_signalling::dialog::{Cx, Ended};
 use trunkline_sip::Request;
@@ -159,10 +160,29 @@ impl Call {
             RoomEvent::Failed(what) => (EndedBy::Gateway, what),
             RoomEvent::Digit(member, key) => return self.key_pressed(cx, member, key, out),
             RoomEvent::Ask(ask) => return self.asked(cx, table, *ask, out),
+            RoomEvent::RecordingEnded { file, milliseconds, problem } => {
+                return self.recording_ended(&file, milliseconds, problem.as_deref());
+            }
             // Prompts are timed by their answers.
             RoomEvent::Played(_) => return,
         };
         self.fail(cx, out, 480, by, reason);
+    }
+
+    /// The agent asks something.
+    fn asked(&mut self, cx: &mut Cx<'_>, table: &RouteTable, ask: AgentAsk, out: &mut VecDeque<Output>) {
+        match ask {
+            AgentAsk::Transfer { transfer } => self.transfer(cx, table, transfer, out),
+            AgentAsk::TransferComplete { transfer_complete } => {
+                self.complete_transfer(cx, transfer_complete.agent_stays, out);
+            }
+            AgentAsk::TransferCancel => self.cancel_transfer(cx, out),
+            // No part of a call's own affairs yet.
+            AgentAsk::Record { record } => self.record(record, out),
+            AgentAsk::Play { play } => self.play(&play, out),
+            AgentAsk::Transcript { transcript } => self.note(transcript),
+            AgentAsk::Mute { .. } => {}
+        }
     }
 
     /// Answers once both the room and the agent are there.

@@ -1,37 +1,71 @@
-//! What an agent asks of its call beside transfers, and that it is told of the caller's hold.
+//! What an agent asks of its call's room.
 
-use trunkline_sdp::control::{AgentAsk, AgentNews, Play, Transcript};
+use trunkline_sdp::control::{AgentAsk, AgentNews, Play, Recording, Transcript};
 use trunkline_sdp::media::{RoomEvent, Sound};
 
+use super::transfers::{second, talking};
 use super::*;
 
 fn ask(bench: &mut Bench, call: CallHandle, ask: AgentAsk) -> Said {
     bench.input(Input::Room(call, RoomEvent::Ask(Box::new(ask))))
 }
 
-fn play(bench: &mut Bench, call: CallHandle, sound: &str, participant: Option<&str>) -> Vec<String> {
-    let participant = participant.map(str::to_owned);
-    let play = Play { sound: sound.to_owned(), participant, repeat: false };
-    let said = ask(bench, call, AgentAsk::Play { play });
-    let shown = said.outputs.iter().map(|output| match output {
-        Output::Play { member: Member::FIRST, sound, repeat: false, .. } => format!("play {sound:?}"),
-        Output::Hush(_, Member::FIRST) => "hush".to_owned(),
-        other => format!("{other:?}"),
-    });
-    shown.collect()
+#[test]
+fn a_recording_is_asked_for_by_the_agent_or_the_api_and_its_end_does_the_call_no_harm() {
+    let (mut bench, call, _) = talking();
+    let mut names = Vec::new();
+    for task in [Recording::Start, Recording::Pause, Recording::Resume, Recording::Stop] {
+        let said = [
+            ask(&mut bench, call, AgentAsk::Record { record: task }),
+            bench.input(Input::Ask(call, Box::new(AgentAsk::Record { record: task }))),
+        ];
+        for said in said {
+            let [Output::Record { call: of, call_id, task: asked }] = &said.outputs[..] else {
+                panic!("{task:?}: {:?}", said.outputs);
+            };
+            assert_eq!((*of, *asked), (call, task));
+            names.push(call_id.clone());
+        }
+    }
+    names.dedup();
+    assert_eq!(names.len(), 1, "one call has one name");
+    for problem in [None, Some("no space left".to_owned())] {
+        let file = "a.wav".to_owned();
+        let event = RoomEvent::RecordingEnded { file, milliseconds: 1000, problem };
+        assert!(bench.input(Input::Room(call, event)).outputs.is_empty());
+    }
+    bench.input(Input::HangUp(call));
+    assert!(
+        bench
+            .input(Input::Ask(call, Box::new(AgentAsk::Record { record: Recording::Start })))
+            .outputs
+            .is_empty(),
+        "not of a call that ends"
+    );
 }
 
 #[test]
-fn an_agent_plays_sounds_to_those_who_are_there() {
-    let mut bench = Bench::new();
-    let (call, _) = bench.talk("a", "+14155550100");
-    let music = format!("play {:?}", Sound::Music);
-    let file = format!("play {:?}", Sound::File("hello.wav".to_owned()));
-    assert_eq!(play(&mut bench, call, "music", None), [music]);
-    assert_eq!(play(&mut bench, call, "hello.wav", Some("caller")), [file]);
-    assert_eq!(play(&mut bench, call, "", Some("leg 0")), ["hush"]);
-    for nobody in ["leg 1", "agent", "everybody"] {
-        assert!(play(&mut bench, call, "music", Some(nobody)).is_empty(), "{nobody}");
+fn a_sound_is_played_to_the_leg_that_is_named() {
+    let (mut bench, call, _) = talking();
+    let play = |sound: &str, participant: Option<&str>| Play {
+        sound: sound.to_owned(),
+        participant: participant.map(ToOwned::to_owned),
+        repeat: true,
+    };
+    for (name, member) in [(None, Member::FIRST), (Some("caller"), Member::FIRST), (Some("leg 1"), second())]
+    {
+        let said = ask(&mut bench, call, AgentAsk::Play { play: play("music", name) });
+        assert!(
+            matches!(&said.outputs[..], [Output::Play { member: to, sound: Sound::Music, repeat: true, .. }] if *to == member),
+            "{name:?}: {:?}",
+            said.outputs
+        );
+        let said = bench.input(Input::Ask(call, Box::new(AgentAsk::Play { play: play("", name) })));
+        assert!(matches!(&said.outputs[..], [Output::Hush(_, to)] if *to == member));
+    }
+    for nobody in ["agent", "leg 9", "somebody"] {
+        let said = ask(&mut bench, call, AgentAsk::Play { play: play("music", Some(nobody)) });
+        assert!(said.outputs.is_empty(), "{nobody}");
     }
 }
 
