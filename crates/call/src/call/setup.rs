@@ -180,8 +180,7 @@ impl Call {
             AgentAsk::Mute { mute } => self.mute(&mute, out),
             AgentAsk::Play { play } => self.play(&play, out),
             AgentAsk::Record { record } => self.record(record, out),
-            // No part of a call's own affairs yet.
-            AgentAsk::Transcript { .. } => {}
+            AgentAsk::Transcript { transcript } => self.note(transcript),
         }
     }
 
