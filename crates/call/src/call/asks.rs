@@ -1,13 +1,18 @@
-//! What an agent or the API asks of a live call's room: its recording, sounds.
+//! What an agent or the API asks of a live call's room: its recording, sounds; what was said.
 
 use std::collections::VecDeque;
 
 use trunkline_sdp::Member;
-use trunkline_sdp::control::{Play, Recording};
+use trunkline_sdp::control::{Play, Recording, Transcript};
 use trunkline_sdp::media::Sound;
 
 use super::{Call, Phase};
 use crate::Output;
+
+/// Most pieces of a conversation that a record holds; further ones are left out.
+const MAX_PIECES: usize = 2000;
+/// Most bytes of them.
+const MAX_TRANSCRIPT: usize = 256 * 1024;
 
 impl Call {
     /// Begins, pauses, resumes or ends the recording of an answered call.
@@ -24,10 +29,12 @@ impl Call {
         out.push_back(Output::Record { call: self.handle, call_id: self.id.clone(), task });
     }
 
-    /// Plays a sound to somebody instead of what it would hear, or no more where none is named.
+    /// Plays a sound to somebody instead of what it would hear, or no more where none is named; not while a
+    /// transfer or a hold has its own played.
     pub(crate) fn play(&mut self, play: &Play, out: &mut VecDeque<Output>) {
         let member = self.leg_named(play.participant.as_deref());
-        let (Some(member), Phase::Talking) = (member, self.phase) else { return };
+        let free = self.transfer.is_none() && !self.held;
+        let (Some(member), Phase::Talking, true) = (member, self.phase, free) else { return };
         out.push_back(match play.sound.as_str() {
             "" => Output::Hush(self.handle, member),
             name => {
@@ -36,10 +43,18 @@ impl Call {
         });
     }
 
-    /// The leg of that name, as `participant_joined` tells it; the first where none is named.
+    /// Keeps a piece of the conversation for the record.
+    pub(super) fn note(&mut self, piece: Transcript) {
+        let kept: usize = self.transcript.iter().map(|piece| piece.text.len()).sum();
+        if self.transcript.len() < MAX_PIECES && kept + piece.text.len() <= MAX_TRANSCRIPT {
+            self.transcript.push(piece);
+        }
+    }
+
+    /// The leg of that name, as `participant_joined` tells it; the party where none is named.
     fn leg_named(&self, name: Option<&str>) -> Option<Member> {
         match name {
-            None | Some("caller" | "callee") => Some(Member::FIRST),
+            None | Some("caller" | "callee") => Some(self.party),
             Some(name) => {
                 let mut legs = (0..Member::COUNT).filter_map(Member::leg);
                 legs.find(|leg| leg.to_string() == name)
