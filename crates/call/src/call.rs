@@ -28,6 +28,7 @@ mod reconnect;
 mod referred;
 mod second;
 mod setup;
+mod sip_agent;
 mod teardown;
 mod transfer;
 
@@ -48,6 +49,7 @@ use dial::Outgoing;
 use line::Line;
 pub(crate) use second::Gone;
 pub(crate) use setup::announcement_route;
+use sip_agent::AgentLeg;
 use transfer::Transferring;
 
 /// Where a call stands.
@@ -96,6 +98,8 @@ pub(crate) struct Call {
     /// What a call that we place has beside.
     outgoing: Option<Box<Outgoing>>,
     agent_ready: bool,
+    /// Its leg, where it is a SIP endpoint.
+    agent_leg: Option<AgentLeg>,
     /// It is in the room, or about to come: it has not left for good.
     agent_here: bool,
     /// The transfer under way.
@@ -158,6 +162,7 @@ impl Call {
             announce: false,
             outgoing: None,
             agent_ready: false,
+            agent_leg: None,
             agent_here: true,
             transfer: None,
             party: Member::FIRST,

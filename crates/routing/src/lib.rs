@@ -34,7 +34,7 @@ pub use private::{AgentUrl, Pii, Secret, mask};
 pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
 pub use table::{
     Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, RtpAddress,
-    Transport, Trunk, TrunkAddress, TrunkAuth,
+    SipPlace, Transport, Trunk, TrunkAddress, TrunkAuth,
 };
 pub use transfer::{DestinationPattern, ReferForm, TransferRefusal, TransferRoute, decide_transfer};
 pub use trunkline_sdp::media::DtmfMethod;

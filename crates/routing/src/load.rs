@@ -79,12 +79,15 @@ fn build(
     }
     let mut table = RouteTable::default();
     let mut seen = Names::default();
-    // Numbers name trunks and agents of any file, so they are read last.
+    // Agents name trunks of any file, numbers both: each kind is read when the one before is there.
     for (report, (document, errors)) in reports.iter_mut().zip(&documents) {
         for error in errors {
             report.error(&error.span().unwrap_or(0..0), error.message());
         }
-        read_peers(document, report, &mut table, &mut seen);
+        read_trunks(document, report, &mut table, &mut seen);
+    }
+    for (report, (document, _)) in reports.iter_mut().zip(&documents) {
+        read_agents(document, report, &mut table, &mut seen);
     }
     for (report, (document, _)) in reports.iter_mut().zip(&documents) {
         read_numbers(document, report, &mut table, &mut seen);
@@ -124,7 +127,7 @@ struct Names {
 
 type Document<'a> = toml::Spanned<toml::de::DeTable<'a>>;
 
-fn read_peers<'a>(
+fn read_trunks<'a>(
     document: &'a Document<'a>,
     report: &mut Report<'_>,
     table: &mut RouteTable,
@@ -132,8 +135,7 @@ fn read_peers<'a>(
 ) {
     let mut top = Reader::of_document(document, report);
     let trunks = top.tables("trunk");
-    let agents = top.tables("agent");
-    top.finish(&["number"]);
+    top.finish(&["agent", "number"]);
     for entry in trunks {
         let span = entry.span.clone();
         if let Some(trunk) = trunk::read(entry, report)
@@ -142,9 +144,19 @@ fn read_peers<'a>(
             table.trunks.push(Arc::new(trunk));
         }
     }
+}
+
+/// After the trunks of every file: an agent may be reached over one of them.
+fn read_agents<'a>(
+    document: &'a Document<'a>,
+    report: &mut Report<'_>,
+    table: &mut RouteTable,
+    seen: &mut Names,
+) {
+    let agents = Reader::of_document(document, report).tables("agent");
     for entry in agents {
         let span = entry.span.clone();
-        if let Some(agent) = agent::agent(entry, report)
+        if let Some(agent) = agent::agent(entry, report, table)
             && is_new(&mut seen.agents, &agent.name, "agent", report, &span)
         {
             table.agents.insert(agent.name.clone(), Arc::new(agent));

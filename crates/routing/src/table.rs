@@ -12,7 +12,7 @@ use trunkline_sdp::media::DtmfMethod;
 use trunkline_sip::Hop;
 use trunkline_sip::digest::Algorithm;
 
-pub use agent::{Agent, Builtin, Connect, Mode, Protocol, RtpAddress};
+pub use agent::{Agent, Builtin, Connect, Mode, Protocol, RtpAddress, SipPlace};
 
 use crate::{DestinationPattern, E164, NumberPattern, Place, ReferForm, Secret};
 

@@ -115,6 +115,8 @@ impl Agents {
                     Err("no socket of the agent is idle".to_owned())
                 }
             }),
+            // The call has a leg for it.
+            Connect::Sip(_) => Some(Err("the agent is called, not connected".to_owned())),
             Connect::Urls(_) | Connect::DialIn | Connect::Rtp(_) => {
                 let this = Arc::clone(self);
                 let (known, dialled) = oneshot::channel::<()>();
@@ -230,7 +232,7 @@ impl Agents {
         let urls = match &agent.connect {
             Connect::Urls(urls) => urls,
             Connect::Rtp(address) => return self.begin_rtp(call, address, request).await,
-            Connect::Builtin(_) | Connect::DialIn => return Err("no address".to_owned()),
+            Connect::Builtin(_) | Connect::DialIn | Connect::Sip(_) => return Err("no address".to_owned()),
         };
         let secret = agent.secret.as_ref().map(|secret| secret.reveal().as_str());
         let greeting = match agent.protocol {

@@ -167,6 +167,9 @@ impl Call {
 
     /// Whether a leg has been called and has not answered.
     fn is_calling(&self, member: Member) -> bool {
+        if self.is_calling_agent(member) {
+            return true;
+        }
         let stage = self.transfer.as_ref().map(|transfer| &transfer.stage);
         matches!(stage, Some(Stage::Calling { member: called }) if *called == member)
             && self.phase == Phase::Talking

@@ -106,6 +106,9 @@ impl Call {
         self.first.has_port(address);
         self.first.port = Port::Open;
         // Not before there is a port: an agent is not called for nothing.
+        if self.calls_agent(cx, out) {
+            return self.act(cx, out);
+        }
         out.push_back(Output::ConnectAgent(self.handle, Box::new(self.agent_request())));
         self.proceed(cx, out);
     }
@@ -185,7 +188,7 @@ impl Call {
     }
 
     /// Answers once both the room and the agent are there.
-    fn proceed(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+    pub(super) fn proceed(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         let (Some(local), true) = (self.first.local, self.agent_ready) else {
             return;
         };

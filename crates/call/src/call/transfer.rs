@@ -230,6 +230,9 @@ impl Call {
 
     /// The second leg is answered and can be heard.
     pub(super) fn target_answered(&mut self, cx: &mut Cx<'_>, member: Member, out: &mut VecDeque<Output>) {
+        if self.is_calling_agent(member) {
+            return self.agent_answered(cx, member, out);
+        }
         let Some(transfer) = &mut self.transfer else { return };
         if !matches!(transfer.stage, Stage::Calling { member: called } if called == member) {
             return;
@@ -290,7 +293,10 @@ impl Call {
         code: Option<u16>,
         reason: &str,
     ) {
-        let Some(transfer) = self.transfer.take() else { return };
+        let Some(transfer) = self.transfer.take() else {
+            // The leg that failed is the agent's.
+            return self.agent_leg_failed(cx, code, reason, out);
+        };
         self.step("the transfer failed");
         let member = transfer.member();
         if transfer.wish == Wish::Peers {
@@ -364,6 +370,9 @@ impl Call {
         code: Option<u16>,
         out: &mut VecDeque<Output>,
     ) {
+        if self.agent_leg_ended(cx, member, code, out) {
+            return;
+        }
         if let Some(transfer) = &mut self.transfer
             && let Stage::Referring { consult, .. } = &mut transfer.stage
             && *consult == Some(member)

@@ -20,6 +20,7 @@ mod ladders;
 mod outgoing;
 mod placed;
 mod reconnect;
+mod sip_agent;
 mod transfers;
 mod trunks;
 

@@ -1,18 +1,23 @@
 //! `[[agent]]`.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
+
+use trunkline_sip::{Uri, format_host};
 
 use super::reader::{Entry, Reader};
 use crate::problem::Report;
-use crate::{Agent, AgentUrl, Builtin, Connect, Mode, Protocol, RtpAddress, RtpFormat};
+use crate::{
+    Agent, AgentUrl, Builtin, Connect, Mode, Protocol, RouteTable, RtpAddress, RtpFormat, SipPlace, Trunk,
+};
 
 /// How long one agent address may take where the agent does not say: 5 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Samples a second of linear audio where the agent does not say.
 const SAMPLE_RATE: u32 = 8000;
 
-pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> {
+pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTable) -> Option<Agent> {
     let mut reader = Reader::of_entry(&entry, report);
     let name = reader.required("name");
     let mode = reader
@@ -24,12 +29,16 @@ pub(super) fn agent(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Agent> 
     let connect_timeout = reader.seconds("connect_timeout_seconds", 1..=60).unwrap_or(CONNECT_TIMEOUT);
     let secret = reader.secret("secret");
     reader.finish(&[]);
-    let connect = connect(addresses, &entry.span, report)?;
+    let connect = connect(addresses, &entry.span, report, table)?;
     let name = name?.0;
     let is_rtp = matches!(protocol, Some(Protocol::Rtp(_)));
     let problem = match &connect {
         Connect::Builtin(_) => None,
         Connect::DialIn if secret.is_none() => Some("dials in; give it a secret = \"…\" to show"),
+        Connect::Sip(_) if protocol.is_some() => Some("is a SIP endpoint; leave protocol out"),
+        Connect::Sip(_) if events => Some("is a SIP endpoint, which has no events"),
+        Connect::Sip(_) if !reconnect.is_zero() => Some("is a SIP endpoint, which has no socket to lose"),
+        Connect::Sip(_) => None,
         Connect::Urls(_) | Connect::DialIn if is_rtp => {
             Some("speaks RTP; write connect = \"rtp://host:port\"")
         }
@@ -84,6 +93,7 @@ fn connect(
     addresses: Option<Vec<(String, Range<usize>)>>,
     entry: &Range<usize>,
     report: &mut Report<'_>,
+    table: &RouteTable,
 ) -> Option<Connect> {
     let addresses = addresses.filter(|list| !list.is_empty());
     let Some(addresses) = addresses else {
@@ -98,6 +108,9 @@ fn connect(
         }
         if let Some(name) = first.strip_prefix("builtin:") {
             return builtin(name, span, report).map(Connect::Builtin);
+        }
+        if first.starts_with("sip:") || first.starts_with("sips:") {
+            return sip_place(first, span, report, table).map(|place| Connect::Sip(Box::new(place)));
         }
         if let Some(address) = first.strip_prefix("rtp://") {
             let address = rtp_address(address);
@@ -114,13 +127,38 @@ fn connect(
             urls.push(AgentUrl::new(url.clone()));
         } else {
             let write = match alone {
-                true => "write ws://…, wss://…, rtp://…, builtin:… or dial-in",
+                true => "write ws://…, wss://…, sip:…, rtp://…, builtin:… or dial-in",
                 false => "a list takes only ws://… and wss://…",
             };
             report.error(span, format!("{url:?} is no agent address; {write}"));
         }
     }
     (!urls.is_empty()).then_some(Connect::Urls(urls))
+}
+
+/// The address of a SIP endpoint and the trunk that has its host.
+fn sip_place(
+    text: &str,
+    span: &Range<usize>,
+    report: &mut Report<'_>,
+    table: &RouteTable,
+) -> Option<SipPlace> {
+    let odd = |c: char| c.is_control() || c.is_whitespace() || "<>\"\\,".contains(c);
+    let uri = Uri::parse(text).ok().filter(|uri| !text.contains(odd) && uri.headers().next().is_none());
+    let host = uri.as_ref().and_then(Uri::host).map(format_host);
+    let Some(host) = host else {
+        report.error(span, format!("{text:?} is no SIP address; write sip:name@host"));
+        return None;
+    };
+    let fits = |trunk: &&Arc<Trunk>| trunk.places_calls() && trunk.has_host(&host);
+    let trunk = table.trunks.iter().find(fits);
+    if trunk.is_none() && report.complete {
+        let problem = format!(
+            "no trunk that calls go out by has the host {host}; write a [[trunk]] with address = {host:?}"
+        );
+        report.error(span, problem);
+    }
+    Some(SipPlace { address: text.to_owned(), trunk: Arc::clone(trunk?) })
 }
 
 fn rtp_address(text: &str) -> Option<RtpAddress> {

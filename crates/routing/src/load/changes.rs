@@ -206,6 +206,7 @@ fn address(address: &TrunkAddress) -> String {
 fn connect(connect: &Connect) -> String {
     match connect {
         Connect::DialIn => "dial-in".to_owned(),
+        Connect::Sip(place) => format!("{} over {}", place.address, place.trunk.name),
         Connect::Rtp(address) => format!("rtp://{address}"),
         Connect::Builtin(Builtin::Announce(file)) => format!("builtin:announce?file={file}"),
         Connect::Builtin(builtin) => format!("builtin:{}", word(builtin)),

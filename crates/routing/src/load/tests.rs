@@ -316,3 +316,36 @@ fn an_agent_on_rtp_has_one_address_and_says_what_it_carries() {
         assert!(problem.contains(what), "{lines}: {problem}");
     }
 }
+
+#[test]
+fn an_agent_at_a_sip_address_is_called_over_the_trunk_of_its_host() {
+    let load_agent = |lines: &str| {
+        let text = format!("[[agent]]\nname = \"a\"\n{lines}\n");
+        let trunk =
+            "[[trunk]]\nname = \"t\"\nallowed_addresses = [\"192.0.2.1\"]\naddress = \"sip.example.com\"\n";
+        let sources = [("a.toml", text), ("b.toml", trunk.to_owned())];
+        let sources = sources.map(|(name, text)| Source { name: name.to_owned(), text });
+        let loaded = load(&sources, None).map(|(table, _)| table.agents["a"].connect.clone());
+        loaded.map_err(|problems| problems[0].to_string())
+    };
+    match load_agent("connect = \"sip:bot@sip.example.com;transport=tls\"") {
+        Ok(Connect::Sip(place)) => {
+            assert_eq!(
+                (place.address.as_str(), place.trunk.name.as_str()),
+                ("sip:bot@sip.example.com;transport=tls", "t")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    for (lines, what) in [
+        ("connect = \"sip:bot@other.example.com\"", "no trunk"),
+        ("connect = \"sip:bot@sip.example.com?X=1\"", "no SIP address"),
+        ("connect = \"sip:\"", "no SIP address"),
+        ("connect = \"sip:bot@sip.example.com\"\nprotocol = \"twilio\"", "leave protocol out"),
+        ("connect = \"sip:bot@sip.example.com\"\nevents = true", "no events"),
+        ("connect = \"sip:bot@sip.example.com\"\nreconnect_seconds = 5", "no socket"),
+    ] {
+        let problem = load_agent(lines).expect_err(lines);
+        assert!(problem.contains(what), "{lines}: {problem}");
+    }
+}

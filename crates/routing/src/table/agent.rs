@@ -1,11 +1,12 @@
 //! What answers a call, and how it is reached.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_sdp::RtpFormat;
 
-use crate::{AgentUrl, Secret};
+use crate::{AgentUrl, Secret, Trunk};
 
 /// What an agent does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,17 @@ pub enum Connect {
     DialIn,
     /// RTP goes to that address and comes from it.
     Rtp(RtpAddress),
+    /// The agent is a SIP endpoint.
+    Sip(Box<SipPlace>),
+}
+
+/// Where an agent that is a SIP endpoint is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SipPlace {
+    /// Its address.
+    pub address: String,
+    /// The trunk that has its host, and with it credentials, transport and encryption.
+    pub trunk: Arc<Trunk>,
 }
 
 /// Where an agent takes RTP.

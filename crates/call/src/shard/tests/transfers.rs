@@ -130,7 +130,7 @@ fn called(bench: &mut Bench, call: CallHandle, said: &Said) -> Request {
     said.requests.remove(0)
 }
 
-fn callee_bye(invite: &Request) -> Vec<u8> {
+pub(super) fn callee_bye(invite: &Request) -> Vec<u8> {
     format!(
         "BYE sip:192.0.2.10:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.20:5062;branch=z9hG4bKcalleebye\r\nMax-Forwards: 70\r\nFrom: {};tag=t\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 7 BYE\r\nContent-Length: 0\r\n\r\n",
         field(invite, &HeaderName::To),
@@ -141,7 +141,7 @@ fn callee_bye(invite: &Request) -> Vec<u8> {
 }
 
 /// The call ends and nothing is left of it.
-fn over(bench: &mut Bench, call: CallHandle) -> crate::CallRecord {
+pub(super) fn over(bench: &mut Bench, call: CallHandle) -> crate::CallRecord {
     let record = bench.input(Input::RoomClosed(call, MediaStats::default())).record().clone();
     bench.pass(Duration::from_secs(70));
     assert!(bench.shard.is_idle());
