@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::Problem;
 use crate::problem::FieldError;
+use crate::server::{self, REQUEST_TIME};
 
 /// An object that is being read.
 pub(crate) struct Fields {
@@ -70,7 +71,8 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
             let detail = "the body is JSON: Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail).into_response());
         }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let body = tokio::time::timeout(REQUEST_TIME, Bytes::from_request(request, state)).await;
+        let body = body.map_err(|_| server::too_slow().into_response())?.map_err(|rejection| {
             let code = match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => "too_large",
                 _ => "bad_request",
