@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use trunkline_agent::Sids;
 use trunkline_call::{CallHandle, CallRecord, Input, Output, Shard, TrunkState, TrunkTask};
 use trunkline_media::Pool;
-use trunkline_routing::{Connect, Pii, RouteTable};
+use trunkline_routing::{Connect, Pii, RouteTable, Secret};
 use trunkline_sdp::Member;
 use trunkline_sdp::media::{RoomEvent, Sound};
 use trunkline_sip::text::OneLine;
@@ -50,6 +50,9 @@ pub(crate) struct ShardState {
     pub(crate) turns: AtomicU64,
 }
 
+/// Calls by their agents' `CA…` identifier, with the agent's secret.
+pub(crate) type Sockets = Arc<DashMap<String, (CallHandle, Option<Secret<String>>)>>;
+
 /// Everything that a driver needs beside its shard.
 pub(crate) struct Edges {
     pub(crate) transport: Arc<Transport>,
@@ -60,7 +63,7 @@ pub(crate) struct Edges {
     pub(crate) admission: Arc<Admission>,
     pub(crate) dispatcher: Dispatcher,
     /// `CA…` identifiers of calls in progress whose agent has a socket, with its secret.
-    pub(crate) sids: Arc<DashMap<String, (CallHandle, Option<String>)>>,
+    pub(crate) sids: Sockets,
     pub(crate) table: Arc<ArcSwap<RouteTable>>,
     pub(crate) shards: Arc<[ShardState]>,
     pub(crate) calls: Arc<Calls>,
@@ -206,7 +209,7 @@ impl Edges {
             Output::UpdateMedia(call, member, spec) => self.pool.update(call.0, member, spec),
             Output::ConnectAgent(call, request) => {
                 if !matches!(request.agent.connect, Connect::Builtin(_)) {
-                    let secret = request.agent.secret.as_ref().map(|secret| secret.reveal().clone());
+                    let secret = request.agent.secret.clone();
                     self.sids.insert(Sids::call_of(&request.call_id), (call, secret));
                 }
                 let dispatcher = self.dispatcher.clone();

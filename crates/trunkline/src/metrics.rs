@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use trunkline_call::{AddressState, CallRecord, RegistrationState, TrunkState};
+use trunkline_call::{AddressState, CallRecord, RegistrationState, Status, TrunkState};
 use trunkline_sip::{Message, Method};
 
 use crate::links::{is_up, shown};
@@ -254,10 +254,9 @@ impl Metrics {
     }
 
     pub(crate) fn ended(&self, record: &CallRecord) {
-        let outcome = match record.sip_code {
-            200 => "answered",
-            487 => "cancelled",
-            _ => "failed",
+        let outcome = match record.status {
+            Status::Completed => "answered",
+            status => status.name(),
         };
         let labels = CallLabels { trunk: record.trunk.clone(), direction: record.direction, outcome };
         self.calls.get_or_create(&labels).inc();

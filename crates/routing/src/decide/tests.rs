@@ -105,7 +105,12 @@ fn national_numbers_are_read_in_the_trunks_country_only() {
         (None, "sip:14155550100@gw", "+14155550100"),
         (None, "sip:6581234567@gw", "+6581234567"),
         (Some("GB"), "sip:02079460123@gw", "+442079460123"),
+        (Some("GB"), "tel:020-7946-0123", "+442079460123"),
         (Some("DE"), "sip:030123456@gw", "+4930123456"),
+        (Some("DE"), "sip:004930123456@gw", "+4930123456"),
+        (Some("FR"), "sip:0142685300@gw", "+33142685300"),
+        (Some("FR"), "sip:01.42.68.53.00@gw;user=phone", "+33142685300"),
+        (Some("FR"), "sip:+14155550100@gw", "+14155550100"),
         (Some("US"), "sip:4155550100@gw", "+14155550100"),
     ] {
         let read = match called_number(&invite(target, CALLER), country) {

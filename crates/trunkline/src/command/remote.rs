@@ -138,7 +138,7 @@ async fn ask(api: &ApiArgs, method: Method, path: &str, body: Option<&Value>) ->
     tokio::spawn(connection);
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, address);
     if let Some(key) = &api.key {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.reveal()));
     }
     let text = body.map(Value::to_string).unwrap_or_default();
     let request = request.header(header::CONTENT_TYPE, "application/json").body(Full::<Bytes>::from(text))?;

@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use dashmap::DashMap;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use trunkline_api::{
     Backend, CallDetail, CallPage, CallQuery, CallView, CompleteError, ControlError, Events, FieldError,
     Keys, PlaceError, PlaceRequest, ReloadChanges, Repeat, Scope, TransferRequest, TrunkView, same,
 };
-use trunkline_call::{CallHandle, Input};
+use trunkline_call::Input;
 use trunkline_routing::{ApiKey, ApiSettings, Connect, Node, RouteTable, key_changes};
 use trunkline_sdp::media::are_keys;
 use trunkline_transport::{Guard, LiveTls};
@@ -22,7 +21,7 @@ use super::settings;
 use crate::admission::Admission;
 use crate::agents::Agents;
 use crate::config::{self, Loaded};
-use crate::driver::{Dispatcher, ShardState};
+use crate::driver::{Dispatcher, ShardState, Sockets};
 use crate::links::TrunkLinks;
 use crate::masking::digits_hidden;
 use crate::metrics::Metrics;
@@ -58,7 +57,7 @@ pub(super) struct Control {
     pub(super) metrics: Arc<Metrics>,
     pub(super) guard: Arc<Guard>,
     pub(super) tls: Option<Arc<LiveTls>>,
-    pub(super) sids: Arc<DashMap<String, (CallHandle, Option<String>)>>,
+    pub(super) sids: Sockets,
 }
 
 /// The keys of the API, as a reload replaces them.
@@ -165,7 +164,7 @@ impl Backend for Control {
             self.sids.get(call_sid).map(|entry| entry.clone()).ok_or(CompleteError::NotFound)?;
         let keys = self.keys.keys.load();
         let may = match (secret, password) {
-            (Some(secret), Some(shown)) => same(shown.as_bytes(), secret.as_bytes()),
+            (Some(secret), Some(shown)) => same(shown.as_bytes(), secret.reveal().as_bytes()),
             (None, Some(shown)) => keys.is_open() || keys.allows(shown, Scope::Operate),
             (Some(_), None) => false,
             (None, None) => keys.is_open(),

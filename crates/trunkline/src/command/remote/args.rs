@@ -1,6 +1,9 @@
 //! What the commands that ask a running gateway take.
 
+use std::convert::Infallible;
+
 use clap::{Args, Subcommand};
+use trunkline_routing::Secret;
 
 #[derive(Args)]
 pub(in crate::command) struct ApiArgs {
@@ -8,8 +11,12 @@ pub(in crate::command) struct ApiArgs {
     #[arg(long, env = "TRUNKLINE_API", default_value = "http://127.0.0.1:8080")]
     pub(in crate::command) api: String,
     /// A key of it, which the gateway knows by its hash (`trunkline key`).
-    #[arg(long, env = "TRUNKLINE_KEY", hide_env_values = true)]
-    pub(in crate::command) key: Option<String>,
+    #[arg(long, env = "TRUNKLINE_KEY", hide_env_values = true, value_parser = secret)]
+    pub(in crate::command) key: Option<Secret<String>>,
+}
+
+fn secret(text: &str) -> Result<Secret<String>, Infallible> {
+    Ok(Secret::new(text.to_owned()))
 }
 
 #[derive(Args)]
