@@ -15,6 +15,7 @@ use trunkline_api::{
 };
 use trunkline_call::{CallHandle, CallRecord, CallStart, Timestamp};
 use trunkline_routing::{ApiSettings, mask};
+use trunkline_sdp::Member;
 use trunkline_sdp::control::TransferResult;
 use trunkline_signalling::Now;
 
@@ -123,16 +124,18 @@ impl Calls {
     }
 
     /// A member of the room leaves it.
-    pub(crate) fn left(&self, handle: CallHandle, name: &str, now: Now) {
+    pub(crate) fn left(&self, handle: CallHandle, member: Member, now: Now) {
         self.with(handle, |entry| {
-            entry.note(now.utc, "left", Some(name.to_owned()));
-            entry.leaves(Some(name), now.utc);
+            let name = entry.name_of(member);
+            entry.note(now.utc, "left", Some(name.clone()));
+            entry.leaves(Some(&name), now.utc);
         });
     }
 
-    /// Keys were pressed in a call, by us or by somebody in it.
-    pub(crate) fn pressed(&self, handle: CallHandle, participant: &str, keys: &str, now: Now) {
+    /// Keys were pressed in a call: by a member, or by us.
+    pub(crate) fn pressed(&self, handle: CallHandle, member: Option<Member>, keys: &str, now: Now) {
         self.with(handle, |entry| {
+            let participant = member.map_or_else(|| "gateway".to_owned(), |member| entry.name_of(member));
             let count = keys.chars().filter(|key| !key.eq_ignore_ascii_case(&'w')).count();
             entry.note(now.utc, "dtmf", Some(format!("{participant}: {count}")));
             // What is entered may be a number, or a secret.

@@ -224,11 +224,11 @@ impl Edges {
                 self.calls.leg_began(call, &member.to_string(), sip_call_id, self.clock.now());
             }
             Output::CloseLeg(call, member) => {
-                self.calls.left(call, &member.to_string(), self.clock.now());
+                self.calls.left(call, member, self.clock.now());
                 self.pool.close_leg(call.0, member);
             }
             Output::DropAgent(call) => {
-                self.calls.left(call, "agent", self.clock.now());
+                self.calls.left(call, Member::AGENT, self.clock.now());
                 self.agents.give_up(call);
                 self.pool.drop_agent(call.0);
             }

@@ -17,10 +17,10 @@ use crate::{FieldError, Problem, Shared};
 #[serde(deny_unknown_fields)]
 pub(crate) struct OutboundCallRequest {
     /// Whom to call, in E.164.
-    #[schema(example = "+442079460000")]
+    #[schema(example = "+442079460000", pattern = "^\\+[1-9][0-9]{6,14}$")]
     to_number: String,
     /// A number of ours, in E.164.
-    #[schema(example = "+14155550100")]
+    #[schema(example = "+14155550100", pattern = "^\\+[1-9][0-9]{6,14}$")]
     from_number: String,
 }
 

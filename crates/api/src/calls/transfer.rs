@@ -64,12 +64,11 @@ impl TransferRequest {
         let modes = "cold, attended, warm or bridge";
         let request = Self {
             to: fields.needed("to", "a number, a tel: or a sip: address").unwrap_or_default(),
-            mode: fields.optional("mode", modes).unwrap_or_default(),
-            fallback: fields.optional("fallback", "none or bridge").unwrap_or_default(),
-            requires_confirmation: fields.optional("requires_confirmation", "true or false").unwrap_or(false),
+            mode: fields.given("mode", modes).unwrap_or_default(),
+            fallback: fields.given("fallback", "none or bridge").unwrap_or_default(),
+            requires_confirmation: fields.given("requires_confirmation", "true or false").unwrap_or(false),
             passcode: fields.optional("passcode", "a string of keys"),
-            ringing_timeout_seconds: fields
-                .optional("ringing_timeout_seconds", "a whole number from 1 to 300"),
+            ringing_timeout_seconds: fields.whole("ringing_timeout_seconds", "a whole number from 1 to 300"),
         };
         let mut errors = fields.finish();
         let keys = |code: &String| {
@@ -132,7 +131,7 @@ pub(crate) async fn complete(
     Path(id): Path<String>,
     mut fields: Fields,
 ) -> Response {
-    let agent_stays = fields.optional("agent_stays", "true or false").unwrap_or(false);
+    let agent_stays = fields.given("agent_stays", "true or false").unwrap_or(false);
     match fields.finish() {
         errors if errors.is_empty() => outcome(backend.complete_transfer(&id, agent_stays)),
         errors => Problem::of_fields(errors).into_response(),

@@ -154,6 +154,7 @@ impl Call {
             }
             RoomEvent::Failed(what) => (EndedBy::Gateway, what),
             RoomEvent::Digit(member, key) => return self.key_pressed(cx, member, key, out),
+            RoomEvent::Heard(..) => return,
             RoomEvent::Ask(ask) => return self.asked(cx, table, *ask, out),
             // Prompts are timed by their answers.
             RoomEvent::Played(_) => return,

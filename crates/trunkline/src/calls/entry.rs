@@ -8,6 +8,7 @@ use trunkline_api::{
     TransferOutcome,
 };
 use trunkline_call::{CallHandle, CallRecord, CallStart, MediaStats, Status, Timestamp};
+use trunkline_sdp::Member;
 use trunkline_signalling::Now;
 use trunkline_sip::reason_phrase;
 
@@ -106,6 +107,14 @@ impl Entry {
             quality: self.quality.clone(),
             ladder: steps.into_iter().map(rung).collect(),
             ladder_omitted: omitted,
+        }
+    }
+
+    /// What a member is called.
+    pub(super) fn name_of(&self, member: Member) -> String {
+        match self.legs.first() {
+            Some(first) if member == Member::FIRST => first.participant.clone(),
+            _ => member.to_string(),
         }
     }
 

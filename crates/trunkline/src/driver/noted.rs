@@ -23,10 +23,10 @@ impl Edges {
             Input::Message(message, ..) => self.calls.ladders.received(shard.index(), message, now.mono),
             Input::AgentConnected(call, outcome) => self.calls.agent(*call, outcome, now),
             Input::Press(call, keys) => {
-                self.calls.pressed(*call, "gateway", keys, now);
+                self.calls.pressed(*call, None, keys, now);
             }
-            Input::Room(call, RoomEvent::Digit(member, digit)) => {
-                self.calls.pressed(*call, &member.to_string(), digit.encode_utf8(&mut [0; 4]), now);
+            Input::Room(call, RoomEvent::Digit(member, digit) | RoomEvent::Heard(member, digit)) => {
+                self.calls.pressed(*call, Some(*member), digit.encode_utf8(&mut [0; 4]), now);
             }
             _ => {}
         }
