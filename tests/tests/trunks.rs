@@ -134,7 +134,7 @@ fn a_wrong_password_is_told_and_a_reload_with_the_right_one_registers() {
 #[test]
 fn sipp_answers_our_challenge_and_nobody_without_the_password_gets_in() {
     let tables = format!(
-        "[[trunk]]\nname = \"phones\"\nchallenge = true\nauth_username = \"acme\"\nauth_password = \"s3cret\"\n{REST}"
+        "[[trunk]]\nname = \"phones\"\nchallenge = true\nchallenge_algorithms = [\"MD5\", \"SHA-256\"]\nauth_username = \"acme\"\nauth_password = \"s3cret\"\n{REST}"
     );
     let mut daemon = Daemon::start(&tables);
     let call = |name: &str, password: &str| {

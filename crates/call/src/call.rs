@@ -16,12 +16,15 @@
 //!             └────────────────────────────────────────────┴───────────────────┘
 //! ```
 
+mod asks;
+mod consultation;
 mod dial;
 mod line;
 mod media;
 mod outcome;
 mod proof;
 mod reconnect;
+mod referred;
 mod second;
 mod setup;
 mod teardown;
@@ -32,8 +35,8 @@ use std::sync::Arc;
 
 use trunkline_routing::{Caller, Route, Trunk};
 use trunkline_sdp::Member;
-use trunkline_sdp::control::TransferResult;
-use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent};
+use trunkline_sdp::control::{Transcript, TransferResult};
+use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent, ReferIn};
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
 use trunkline_sip::text::OneLine;
@@ -96,15 +99,23 @@ pub(crate) struct Call {
     agent_here: bool,
     /// The transfer under way.
     transfer: Option<Box<Transferring>>,
+    /// The leg of the party that the call is with: the caller or the callee, or who has taken its place.
+    party: Member,
     /// The leg that the caller was joined with.
     joined: Option<Member>,
     /// How the last transfer came out, and to whom the caller went.
     transfer_result: Option<TransferResult>,
     transferred_to: Option<String>,
+    /// Whom the peer wants us to call, until the shard brings the tables.
+    asked: Option<ReferIn>,
     /// Legs that are gone and whose dialogs the shard still knows.
     gone: Vec<Gone>,
     /// It was there and is sought.
     agent_away: bool,
+    /// The caller's side holds the call.
+    held: bool,
+    /// What was said, as the agent tells it.
+    transcript: Vec<Transcript>,
     started: Now,
     answered: Option<Now>,
     /// Ringing timeout, then the longest duration, then the wait for the room to close.
@@ -145,11 +156,15 @@ impl Call {
             agent_ready: false,
             agent_here: true,
             transfer: None,
+            party: Member::FIRST,
+            asked: None,
             joined: None,
             transfer_result: None,
             transferred_to: None,
             gone: Vec::new(),
             agent_away: false,
+            held: false,
+            transcript: Vec::new(),
             started: now,
             answered: None,
             deadline: None,
@@ -299,11 +314,12 @@ impl Call {
 
     fn leg_told(&mut self, cx: &mut Cx<'_>, member: Member, event: LegEvent, out: &mut VecDeque<Output>) {
         let first = member == Member::FIRST;
+        let party = member == self.party;
         match event {
             LegEvent::Ended(why) => {
                 tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), %member, ?why, "a leg is over");
-                match first {
-                    true => self.first_leg_ended(cx, why, out),
+                match party {
+                    true => self.party_ended(cx, why, out),
                     false => self.other_leg_ended(cx, member, why, out),
                 }
             }
@@ -316,8 +332,9 @@ impl Call {
             LegEvent::Progress(_, body) => self.leg_progress(member, &body, out),
             LegEvent::Answered(answer) if first => self.callee_answered(cx, &answer.body, out),
             LegEvent::Answered(answer) => self.leg_answered(cx, member, &answer.body, out),
-            LegEvent::Referred(told) if first => self.refer_told(cx, told, out),
+            LegEvent::Referred(told) if party => self.refer_told(cx, told, out),
             LegEvent::Referred(_) => {}
+            LegEvent::Refer(refer) if party => self.asked = Some(refer),
             LegEvent::Refer(_) => {
                 self.on_line(member, cx, |line, cx| line.leg.answer_refer(cx, 603));
             }

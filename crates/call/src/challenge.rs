@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use trunkline_routing::{Secret, Trunk};
 use trunkline_signalling::Now;
-use trunkline_sip::digest::{Answer, Credentials, NonceKey};
+use trunkline_sip::digest::{Answer, Credentials, NonceKey, challenge};
 use trunkline_sip::{HeaderName, Method, Request};
 
 /// For how long a nonce may be answered, in seconds. A client that reuses one saves a round trip; one
@@ -114,10 +114,11 @@ impl Challenger {
         stale: bool,
         number: u64,
         now: Now,
-    ) -> [(HeaderName, String); 2] {
+    ) -> Vec<(HeaderName, String)> {
         let nonce = self.key.make(now.utc.as_secs(), number);
-        trunkline_sip::digest::challenge(realm(asking), &nonce, stale)
-            .map(|value| (HeaderName::WwwAuthenticate, value))
+        let algorithms = asking.first().map_or(&[][..], |trunk| &trunk.challenge_algorithms);
+        let asked = algorithms.iter().map(|algorithm| challenge(realm(asking), &nonce, *algorithm, stale));
+        asked.map(|value| (HeaderName::WwwAuthenticate, value)).collect()
     }
 }
 
@@ -133,5 +134,6 @@ fn proves(answer: &Answer, trunk: &Trunk, method: &Method) -> bool {
     };
     // Both are computed whatever the other says.
     let fits = answer.proves(Credentials { username, password }, method);
-    fits & (answer.username == username) & trunk.auth.is_some()
+    let asked = trunk.challenge_algorithms.contains(&answer.algorithm);
+    fits & asked & (answer.username == username) & trunk.auth.is_some()
 }

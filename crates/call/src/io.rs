@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_routing::{Agent, Pii, Route, RouteTable};
+use trunkline_sdp::control::{AgentAsk, Recording};
 use trunkline_sdp::control::{AgentNews, Transfer, TransferResult};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
@@ -112,6 +113,8 @@ pub enum Input {
     CancelTransfer(CallHandle),
     /// Press these keys towards the caller or the callee.
     Press(CallHandle, String),
+    /// What the agent could ask too: the recording, a sound.
+    Ask(CallHandle, Box<AgentAsk>),
     /// Look after a trunk; told again after new tables.
     KeepTrunk(Box<TrunkCharge>),
     /// The way to a trunk's address, and whether there are more behind it; or why there is none.
@@ -175,6 +178,15 @@ pub enum Output {
     Hush(CallHandle, Member),
     /// A key press of a leg's peer that came by INFO.
     Digit(CallHandle, char, Member),
+    /// What becomes of the call's recording.
+    Record {
+        /// The call.
+        call: CallHandle,
+        /// Our id of it, which names the file.
+        call_id: String,
+        /// What.
+        task: Recording,
+    },
     /// News for the agent.
     Tell(CallHandle, Box<AgentNews>),
     /// What came of a transfer, or of the wish for one.

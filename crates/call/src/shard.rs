@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use trunkline_routing::RouteTable;
 use trunkline_sdp::Member;
-use trunkline_signalling::dialog::{Cx, Leg, LegEvent};
+use trunkline_signalling::dialog::{Cx, Leg, LegEvent, ReferIn};
 use trunkline_signalling::{
     ClientId, Fingerprint, Inbound, KeyedHash, Mono, Now, ServerId, Tokens, Transactions,
 };
@@ -24,7 +24,7 @@ use trunkline_sip::PeerNames;
 
 use self::trunks::Trunks;
 use crate::call::Call;
-use crate::{CallHandle, Input, Output, ShardConfig};
+use crate::{CallHandle, Input, Output, RoomEvent, ShardConfig};
 use departed::Departed;
 
 /// What a test plants to make a call panic.
@@ -68,6 +68,8 @@ pub struct Shard {
     clients: HashMap<ClientId, LegOf, KeyedHash>,
     deadlines: BTreeSet<(Mono, CallHandle)>,
     departed: Departed,
+    /// REFERs of peers that the tables are to be asked about.
+    asked: Vec<(CallHandle, ReferIn)>,
     outputs: VecDeque<Output>,
     serial: u64,
     fault: Option<Fault>,
@@ -95,6 +97,7 @@ impl Shard {
             clients: HashMap::with_hasher(hash),
             deadlines: BTreeSet::new(),
             departed: Departed::new(hash),
+            asked: Vec::new(),
             outputs: VecDeque::new(),
             serial: 0,
             fault: None,
@@ -135,10 +138,7 @@ impl Shard {
                     self.outputs.push_back(Output::CloseRoom(call));
                 }
             }
-            Input::Room(call, event) => {
-                let table = Arc::clone(&self.table);
-                self.with_call(call, now, |call, cx, out| call.room_event(cx, &table, event, out));
-            }
+            Input::Room(call, event) => self.room_event(call, event, now),
             Input::Transfer(call, ask) => self.transfer(call, *ask, now),
             Input::CompleteTransfer(call, stays) => {
                 self.with_call(call, now, |call, cx, out| call.complete_transfer(cx, stays, out));
@@ -158,6 +158,7 @@ impl Shard {
             Input::Press(call, keys) => {
                 self.with_call(call, now, |call, _, out| call.press(keys, out));
             }
+            Input::Ask(call, ask) => self.room_event(call, RoomEvent::Ask(ask), now),
             Input::KeepTrunk(charge) => self.keep_trunk(*charge, now),
             Input::TrunkFlowFound(task, found) => self.trunk_flow_found(task, found, now),
             Input::TrunkState(state) => self.trunks.know(state),
@@ -177,6 +178,11 @@ impl Shard {
         }
         self.drain_transactions(now);
         (self.names, self.proved) = (None, None);
+    }
+
+    fn room_event(&mut self, call: CallHandle, event: RoomEvent, now: Now) {
+        let table = Arc::clone(&self.table);
+        self.with_call(call, now, |call, cx, out| call.room_event(cx, &table, event, out));
     }
 
     /// The next output.
@@ -223,10 +229,11 @@ impl Shard {
         self.transactions.count()
     }
 
-    /// Whether it drains and a request of ours, such as a BYE, waits for its answer.
+    /// Whether it drains and every request of ours, such as a BYE or the end of a registration, has its
+    /// answer.
     #[must_use]
-    pub fn is_leaving(&self) -> bool {
-        self.draining && self.transactions.awaits_answer()
+    pub fn has_left(&self) -> bool {
+        self.draining && !self.transactions.awaits_answer()
     }
 
     /// Calls in progress.
@@ -290,6 +297,7 @@ impl Shard {
                 Inbound::NotAcknowledged(_) => {}
             }
         }
+        self.answer_refers(now);
     }
 
     /// What waits for an answer on the connection goes elsewhere, and so do dialogs that stuck to it.
@@ -345,6 +353,7 @@ impl Shard {
             self.follow_legs(&mut held, now);
             self.adopt_clients(&mut held);
             self.schedule(&mut held);
+            self.asked.extend(held.call.take_asked().map(|refer| (handle, refer)));
             self.calls.insert(handle, held);
         }
         true

@@ -18,6 +18,7 @@ use trunkline_sdp::{Hearing, Member};
 use crate::borrowed::BorrowedPort;
 use crate::participant::Participant;
 use crate::ports::{Ports, locked};
+use crate::recorder::{Open, RecordTask, Recorders, open_file};
 use crate::worker::{Command, Sink, Worker, wake_token};
 
 /// What the threads are told once.
@@ -58,6 +59,7 @@ pub struct Pool {
     threads: Vec<Thread>,
     addresses: Vec<IpAddr>,
     ports: Arc<Mutex<Ports>>,
+    recorders: Recorders,
 }
 
 impl Drop for Pool {
@@ -91,7 +93,12 @@ impl Pool {
     /// # Errors
     /// Where the system gives no poll or no thread.
     pub fn start(config: &PoolConfig, sink: impl Fn(Report) + Send + Sync + 'static) -> io::Result<Self> {
-        let sink: Sink = Arc::new(sink);
+        Self::start_with(config, Arc::new(sink), open_file)
+    }
+
+    /// The same with a disk of another kind.
+    fn start_with(config: &PoolConfig, sink: Sink, open: Open) -> io::Result<Self> {
+        let recorders = Recorders::start(Arc::clone(&sink), open)?;
         let ports = Arc::new(Mutex::new(Ports::new(&config.ports)));
         let mut threads = Vec::new();
         for index in 0..config.threads {
@@ -103,6 +110,7 @@ impl Pool {
                 commands: receiver,
                 sink: Arc::clone(&sink),
                 ports: Arc::clone(&ports),
+                recorders: recorders.clone(),
                 no_media: config.no_media,
                 rooms: Vec::new(),
                 free: Vec::new(),
@@ -115,7 +123,7 @@ impl Pool {
             let handle = std::thread::Builder::new().name(format!("media-{index}")).spawn(|| worker.run())?;
             threads.push(Thread { commands, waker, waiting: AtomicBool::new(false), handle });
         }
-        Ok(Self { threads, addresses: config.addresses.clone(), ports })
+        Ok(Self { threads, addresses: config.addresses.clone(), ports, recorders })
     }
 
     /// Whether every thread runs.
@@ -220,6 +228,17 @@ impl Pool {
     /// News for the agent.
     pub fn tell(&self, call: u64, news: AgentNews) {
         self.send(call, Command::Tell(news));
+    }
+
+    /// What becomes of the room's recording. Its end is told ([`RoomEvent::RecordingEnded`]).
+    pub fn record(&self, call: u64, task: RecordTask) {
+        self.send(call, Command::Record(task));
+    }
+
+    /// Recordings whose files are not whole yet.
+    #[must_use]
+    pub fn recordings(&self) -> usize {
+        self.recorders.open()
     }
 
     /// Closes a room. Answered by [`Report::Closed`], also where there is none.

@@ -21,6 +21,7 @@ use trunkline_sdp::{Hearing, Member, Members};
 use crate::leg::{Heard, RtpLeg};
 use crate::participant::{Outcome, Participant, Readiness};
 use crate::receiver::Receiver;
+use crate::recorder::Tap;
 use floor::Floor;
 use sound::Playing;
 
@@ -180,6 +181,24 @@ impl Room {
     /// The agent leaves; the room lives on.
     pub(crate) fn drop_agent(&mut self) {
         self.floor.seat.leave();
+        self.floor.replan();
+    }
+
+    /// Begins a recording, unless one is under way.
+    pub(crate) fn record(&mut self, begin: impl FnOnce() -> Tap) {
+        self.floor.tap.get_or_insert_with(begin);
+        self.floor.replan();
+    }
+
+    pub(crate) const fn pause(&mut self, paused: bool) {
+        if let Some(tap) = &mut self.floor.tap {
+            tap.pause(paused);
+        }
+    }
+
+    /// Ends the recording.
+    pub(crate) fn stop(&mut self) {
+        self.floor.tap = None;
         self.floor.replan();
     }
 

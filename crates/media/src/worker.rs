@@ -16,6 +16,7 @@ use trunkline_sdp::media::RoomEvent;
 use crate::participant::Readiness;
 use crate::pool::Report;
 use crate::ports::Ports;
+use crate::recorder::Recorders;
 use crate::room::{LEGS, Room};
 
 /// Where a thread tells what happened.
@@ -38,6 +39,7 @@ pub(crate) struct Worker {
     pub(crate) commands: Receiver<Option<(u64, Command)>>,
     pub(crate) sink: Sink,
     pub(crate) ports: Arc<Mutex<Ports>>,
+    pub(crate) recorders: Recorders,
     pub(crate) no_media: Duration,
     pub(crate) rooms: Vec<Option<Box<Room>>>,
     pub(crate) free: Vec<usize>,

@@ -24,8 +24,8 @@ pub use e164::{Destination, E164, NumberPattern};
 pub use ipnet::IpNet;
 pub use load::{Source, is_own_parameter, load, load_part, load_with};
 pub use node::{
-    ApiKey, ApiScope, ApiSettings, ListenAddress, MediaSettings, Node, NodeError, RouteSettings, SipSettings,
-    TlsSettings, UnknownPeers, key_changes, load_node,
+    ApiKey, ApiScope, ApiSettings, ListenAddress, MediaSettings, Node, NodeError, RecordingFormat,
+    RecordingSettings, RouteSettings, SipSettings, TlsSettings, UnknownPeers, key_changes, load_node,
 };
 pub use outbound::{
     OutboundCall, OutboundRefusal, decide_outbound, is_dialable, may_be_set, may_dial, may_follow,

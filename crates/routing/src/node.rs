@@ -5,6 +5,7 @@ mod api;
 mod changes;
 mod clashes;
 mod media;
+mod recording;
 mod sip;
 
 use std::net::{IpAddr, SocketAddr};
@@ -107,6 +108,24 @@ pub struct MediaSettings {
     pub no_media_timeout: Duration,
 }
 
+/// What recordings are written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordingFormat {
+    /// WAV.
+    Wav,
+    /// Opus in Ogg.
+    Opus,
+}
+
+/// `[recording]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingSettings {
+    /// What they are written as.
+    pub format: RecordingFormat,
+    /// Their folder, relative to that of the records.
+    pub directory: String,
+}
+
 /// The whole file.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -118,6 +137,8 @@ pub struct Node {
     pub sip: SipSettings,
     /// Media.
     pub media: MediaSettings,
+    /// Recordings.
+    pub recording: RecordingSettings,
     /// API.
     pub api: ApiSettings,
     /// Which tables belong to it.
@@ -153,12 +174,13 @@ pub fn load_node(name: &str, text: &str) -> Result<Node, NodeError> {
         report.error(&error.span().unwrap_or(0..0), error.message());
     }
     let mut top = Reader::of_document(&document, &mut report);
-    let sections = ["node", "sip", "media", "api", "routes"].map(|key| top.table(key));
+    let sections = ["node", "sip", "media", "recording", "api", "routes"].map(|key| top.table(key));
     top.finish(&[]);
-    let [node, sip, media_entry, api, routes] = sections;
+    let [node, sip, media_entry, recording, api, routes] = sections;
     let (name, data_dir) = names(node.as_ref(), &mut report);
     let sip = sip::read(sip.as_ref(), &mut report);
     let media = media::read(media_entry.as_ref(), &mut report);
+    let recording = recording::read(recording.as_ref(), &mut report);
     let settings = api::read(api.as_ref(), &mut report);
     clashes::check(&sip.listen, (&media, media_entry.as_ref()), (settings.listen, api.as_ref()), &mut report);
     let api = settings;
@@ -166,7 +188,7 @@ pub fn load_node(name: &str, text: &str) -> Result<Node, NodeError> {
     if report.problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(NodeError { problems: report.problems, routes });
     }
-    Ok(Node { name, data_dir, sip, media, api, routes })
+    Ok(Node { name, data_dir, sip, media, recording, api, routes })
 }
 
 fn names(entry: Option<&Entry<'_>>, report: &mut Report<'_>) -> (String, String) {

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use trunkline_sdp::MediaEncryption;
 use trunkline_sdp::media::DtmfMethod;
 use trunkline_sip::Hop;
+use trunkline_sip::digest::Algorithm;
 
 pub use agent::{Agent, Builtin, Connect, Mode, Protocol, RtpAddress};
 
@@ -110,6 +111,8 @@ pub struct Trunk {
     pub auth: Option<TrunkAuth>,
     /// Callers must authenticate to us.
     pub challenge: bool,
+    /// The hashes that they are asked for, the preferred first (RFC 8760 §2.4).
+    pub challenge_algorithms: Vec<Algorithm>,
     /// We REGISTER with the carrier.
     pub register: bool,
     /// For how long we ask to be registered.

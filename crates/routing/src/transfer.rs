@@ -125,7 +125,14 @@ impl Target {
             // What would send the request elsewhere than the address says, or put fields into it.
             Scheme::Sip | Scheme::Sips => {
                 let diverts = uri.params().has("maddr") || uri.params().has("method");
-                (uri.headers().next().is_none() && !diverts && uri.host().is_some()).then_some(Self::Sip(uri))
+                let host = uri.host().filter(|_| uri.headers().next().is_none() && !diverts)?;
+                // A number at the trunk's own host is that number.
+                match number_of(&uri, country) {
+                    Called::Number(number) if trunk.has_host(&format_host(host)) => {
+                        Some(Self::Number { number, given: text.to_owned() })
+                    }
+                    Called::Number(_) | Called::Short(_) | Called::Other(_) => Some(Self::Sip(uri)),
+                }
             }
             Scheme::Other(_) => None,
         }

@@ -135,6 +135,15 @@ pub enum RoomEvent {
     Played(Member),
     /// The agent asks something of the call.
     Ask(Box<AgentAsk>),
+    /// A recording has ended: by request, with the room, or because of a problem.
+    RecordingEnded {
+        /// The name of its file.
+        file: String,
+        /// How long it is.
+        milliseconds: u64,
+        /// What went wrong; what was written before is kept.
+        problem: Option<String>,
+    },
     /// Something in the room failed badly, and what; the room does nothing more and is to be closed.
     Failed(&'static str),
 }

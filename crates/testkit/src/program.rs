@@ -267,6 +267,7 @@ impl Machine {
                 | Output::Hush(..)
                 | Output::Digit(..)
                 | Output::Tell(..)
+                | Output::Record { .. }
                 | Output::TransferEnded(..)
                 | Output::Answered(..)
                 | Output::Refused { .. } => {}

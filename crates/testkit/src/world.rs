@@ -279,6 +279,7 @@ impl World {
             | Output::Hush(..)
             | Output::Digit(..)
             | Output::Tell(..)
+            | Output::Record { .. }
             | Output::TransferEnded(..)
             | Output::Answered(..)
             | Output::Refused { .. } => {}

@@ -16,7 +16,7 @@ use trunkline_call::{CallHandle, CallRecord, Input, Output, Shard, TrunkState, T
 use trunkline_media::Pool;
 use trunkline_routing::{Connect, Pii, RouteTable, Secret};
 use trunkline_sdp::Member;
-use trunkline_sdp::media::{RoomEvent, Sound};
+use trunkline_sdp::media::Sound;
 use trunkline_sip::text::OneLine;
 use trunkline_sip::{Flow, Hop, Message, PeerNames};
 use trunkline_transport::Transport;
@@ -30,6 +30,7 @@ pub(crate) use crate::dispatcher::{Dispatcher, Queues};
 use crate::links::{TrunkLinks, shown};
 use crate::masking::digits_hidden;
 use crate::metrics::Metrics;
+use crate::recordings::Recordings;
 use crate::records::Records;
 use crate::trunks::TrunkLoads;
 
@@ -42,8 +43,8 @@ const RETRY_AFTER: u32 = 30;
 #[derive(Debug, Default)]
 pub(crate) struct ShardState {
     pub(crate) transactions: AtomicUsize,
-    /// It drains and has a request under way.
-    pub(crate) leaving: AtomicBool,
+    /// It drains and has no request under way.
+    pub(crate) left: AtomicBool,
     /// Asks it for a turn though it has nothing to do.
     pub(crate) probe: Notify,
     /// Its turns so far.
@@ -69,6 +70,7 @@ pub(crate) struct Edges {
     pub(crate) calls: Arc<Calls>,
     pub(crate) trunks: Arc<TrunkLoads>,
     pub(crate) links: Arc<TrunkLinks>,
+    pub(crate) recordings: Recordings,
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
     pub(crate) log_numbers: bool,
@@ -78,7 +80,7 @@ pub(crate) struct Edges {
 impl ShardState {
     fn show(&self, shard: &Shard) {
         self.transactions.store(shard.transactions(), Ordering::Relaxed);
-        self.leaving.store(shard.is_leaving(), Ordering::Release);
+        self.left.store(shard.has_left(), Ordering::Release);
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -220,13 +222,8 @@ impl Edges {
             }
             Output::StartRoom(call) => self.pool.begin(call.0),
             Output::Press(call, member, keys) => self.pool.press(call.0, member, keys),
-            Output::LegBegan(call, member, sip_call_id) => {
-                self.calls.leg_began(call, &member.to_string(), sip_call_id, self.clock.now());
-            }
-            Output::CloseLeg(call, member) => {
-                self.calls.left(call, member, self.clock.now());
-                self.pool.close_leg(call.0, member);
-            }
+            Output::LegBegan(call, member, sip_call_id) => self.leg_began(call, member, sip_call_id),
+            Output::CloseLeg(call, member) => self.close_leg(call, member),
             Output::DropAgent(call) => {
                 self.calls.left(call, Member::AGENT, self.clock.now());
                 self.agents.give_up(call);
@@ -237,12 +234,9 @@ impl Edges {
             Output::Play { call, member, sound, repeat } => self.play(call, member, sound, repeat),
             Output::Hush(call, member) => self.pool.hush(call.0, member),
             Output::Digit(call, digit, member) => self.pool.digit(call.0, digit, member),
+            Output::Record { call, call_id, task } => self.recordings.ask(&self.pool, call, &call_id, task),
             Output::Tell(call, news) => self.pool.tell(call.0, *news),
-            Output::TransferEnded(call, result) => {
-                self.calls.transferred(call, &result, self.clock.now());
-                let (ok, code, reason) = (result.ok, result.code, OneLine(&result.reason));
-                tracing::info!(call = call.0, ok, code, reason = %digits_hidden(&reason.to_string(), self.log_numbers), "a transfer ended");
-            }
+            Output::TransferEnded(call, result) => self.transfer_ended(call, &result),
             Output::CloseRoom(call) => {
                 self.agents.give_up(call);
                 self.pool.close(call.0);
@@ -272,24 +266,8 @@ impl Edges {
         None
     }
 
-    /// Plays a sound to a leg. One that cannot be read is over at once.
     fn play(&self, call: CallHandle, member: Member, sound: Sound, repeat: bool) {
-        if let Some(prompt) = self.agents.sounds.at_hand(&sound) {
-            return self.pool.play(call.0, member, prompt.shared(), repeat);
-        }
-        let (sounds, pool) = (self.agents.sounds.clone(), Arc::clone(&self.pool));
-        let dispatcher = self.dispatcher.clone();
-        tokio::task::spawn_blocking(move || match sounds.read(&sound) {
-            Ok(prompt) => {
-                pool.play(call.0, member, prompt.shared(), repeat);
-                pool.flush();
-            }
-            Err(error) => {
-                let sound = format!("{sound:?}");
-                tracing::warn!(call = call.0, sound = %OneLine(&sound), %error, "a sound cannot be played");
-                dispatcher.reply(call, Input::Room(call, RoomEvent::Played(member)));
-            }
-        });
+        self.agents.play(call, member, sound, repeat, &self.dispatcher);
     }
 
     /// Finds the way to a trunk; the shard is told.

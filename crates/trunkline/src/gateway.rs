@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::placing::Placer;
 use crate::pulse::{Pulse, wait_until};
 use crate::random::random_key;
+use crate::recordings::Recordings;
 use crate::records::Records;
 
 /// How to start a node.
@@ -113,6 +114,7 @@ impl Gateway {
             trunks: Arc::default(),
             links: Arc::clone(&links),
             clock,
+            recordings: Recordings::of(&node.recording, &settings::data_folder(&folder, &node.data_dir)),
             seed: key.0 ^ key.1,
             log_numbers: options.log_numbers,
             observer: options.observer,
@@ -187,6 +189,7 @@ impl Gateway {
         }
         self.wait_said(EDGE_TIMEOUT).await;
         tokio::task::block_in_place(|| self.control.records.wait_written());
+        wait_until(EDGE_TIMEOUT, || self.control.agents.pool.recordings() == 0).await;
         // Whoever waits on it is gone already.
         let _ = self.stop.send(true);
     }
@@ -198,8 +201,8 @@ impl Gateway {
     /// Waits until the last requests, the BYEs of ended calls, are answered; some have to find their
     /// peer first.
     async fn wait_said(&self, limit: Duration) {
-        let leaving = || self.control.shards.iter().any(|shard| shard.leaving.load(Ordering::Acquire));
-        if !wait_until(limit, || !leaving() && self.transport.unsent() == 0).await {
+        let left = || self.control.shards.iter().all(|shard| shard.left.load(Ordering::Acquire));
+        if !wait_until(limit, || left() && self.transport.unsent() == 0).await {
             tracing::warn!("some peers have not answered our last requests");
         }
     }

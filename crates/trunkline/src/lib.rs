@@ -24,6 +24,7 @@ mod nonces;
 mod placing;
 mod pulse;
 mod random;
+mod recordings;
 mod records;
 mod sounds;
 mod spool;

@@ -8,7 +8,13 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use trunkline_agent::Prompt;
-use trunkline_sdp::media::Sound;
+use trunkline_call::{CallHandle, Input};
+use trunkline_sdp::Member;
+use trunkline_sdp::media::{RoomEvent, Sound};
+use trunkline_sip::text::OneLine;
+
+use crate::agents::Agents;
+use crate::driver::Dispatcher;
 
 /// Files kept, each of at most 4.8 MB. One more is read anew each time that it is played.
 const MAX_KEPT: usize = 64;
@@ -54,6 +60,35 @@ impl Sounds {
     /// Files that have changed are read anew.
     pub(crate) fn forget(&self) {
         self.kept.clear();
+    }
+}
+
+impl Agents {
+    /// Plays a sound to a leg. One that cannot be read is over at once.
+    pub(crate) fn play(
+        &self,
+        call: CallHandle,
+        member: Member,
+        sound: Sound,
+        repeat: bool,
+        dispatcher: &Dispatcher,
+    ) {
+        if let Some(prompt) = self.sounds.at_hand(&sound) {
+            return self.pool.play(call.0, member, prompt.shared(), repeat);
+        }
+        let (sounds, pool) = (self.sounds.clone(), Arc::clone(&self.pool));
+        let dispatcher = dispatcher.clone();
+        tokio::task::spawn_blocking(move || match sounds.read(&sound) {
+            Ok(prompt) => {
+                pool.play(call.0, member, prompt.shared(), repeat);
+                pool.flush();
+            }
+            Err(error) => {
+                let sound = format!("{sound:?}");
+                tracing::warn!(call = call.0, sound = %OneLine(&sound), %error, "a sound cannot be played");
+                dispatcher.reply(call, Input::Room(call, RoomEvent::Played(member)));
+            }
+        });
     }
 }
 

@@ -133,7 +133,7 @@ impl Call {
     pub(crate) fn press(&self, keys: String, out: &mut VecDeque<Output>) {
         if self.phase == Phase::Talking {
             self.step("keys are pressed");
-            out.push_back(Output::Press(self.handle, Member::FIRST, keys));
+            out.push_back(Output::Press(self.handle, self.party, keys));
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use trunkline_sdp::control::{AgentNews, TransferResult};
-use trunkline_sip::reason_phrase;
+use trunkline_sdp::Member;
+use trunkline_sdp::control::{AgentNews, TransferMode, TransferResult};
+use trunkline_sip::headers::Replaces;
+use trunkline_sip::{Uri, format_host, reason_phrase};
 
 use super::Call;
-use super::transfer::Stage;
+use super::transfer::{Stage, Transferring, Wish};
 use crate::Output;
 
 impl Call {
@@ -27,9 +29,10 @@ impl Call {
     /// A transfer that the end of the call overtakes.
     pub(super) fn transfer_is_overtaken(&mut self, reason: &str, out: &mut VecDeque<Output>) {
         let transfer = self.transfer.take();
-        if transfer.is_some_and(|transfer| !matches!(transfer.stage, Stage::Moved))
-            && self.transferred_to.is_none()
-        {
+        let open = |transfer: Box<Transferring>| {
+            transfer.wish == Wish::Ours && !matches!(transfer.stage, Stage::Moved)
+        };
+        if transfer.is_some_and(open) && self.transferred_to.is_none() {
             self.tell_result(failure(None, reason), out);
         }
     }
@@ -40,6 +43,45 @@ impl Call {
             out.push_back(Output::Tell(self.handle, Box::new(news)));
         }
     }
+
+    /// The host of who would be asked for a transfer.
+    pub(super) fn peer_host(&self) -> String {
+        let line = self.line(self.party).unwrap_or(&self.first);
+        let target = Uri::parse(&line.leg.dialog().remote_target).ok();
+        let host = target.as_ref().and_then(Uri::host).map(format_host);
+        host.unwrap_or_else(|| line.leg.dialog().flow.remote.ip().to_string())
+    }
+
+    /// Refer-To that has the party take over the dialog of a leg (RFC 3891, RFC 5589 §7): in an attended
+    /// transfer whose two legs share a trunk that knows Replaces.
+    pub(super) fn replacing(&self, member: Member) -> Option<String> {
+        let attended = |transfer: &Transferring| transfer.ask.mode == TransferMode::Attended;
+        let (party, consult) = (self.line(self.party)?, self.line(member)?);
+        let trunk = &party.route.trunk;
+        let shared = trunk.replaces && trunk.name == consult.route.trunk.name;
+        if !(shared && self.transfer.as_deref().is_some_and(attended)) {
+            return None;
+        }
+        let dialog = consult.leg.dialog();
+        let replaces = Replaces {
+            call_id: dialog.call_id.clone(),
+            to_tag: dialog.remote_tag.clone(),
+            from_tag: dialog.local_tag.clone(),
+            early_only: false,
+        };
+        let target = Uri::parse(&dialog.remote_target).ok()?;
+        Some(format!("<{}?Replaces={}>", target.without_headers(), escaped(&replaces.to_string())))
+    }
+}
+
+/// A value as it stands in a URI's header fields (RFC 3261 §25.1, `hvalue`).
+fn escaped(value: &str) -> String {
+    value.bytes().fold(String::new(), |text, byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+            text + char::from(byte).encode_utf8(&mut [0; 4])
+        }
+        _ => format!("{text}%{byte:02X}"),
+    })
 }
 
 pub(super) fn failure(code: Option<u16>, reason: &str) -> TransferResult {

@@ -11,7 +11,6 @@
 
 use std::collections::VecDeque;
 
-use trunkline_sdp::Member;
 use trunkline_sdp::media::Sound;
 use trunkline_signalling::dialog::Cx;
 
@@ -30,7 +29,7 @@ impl Call {
         }
         self.step("the agent's connection broke; it is sought");
         self.agent_away = true;
-        let (call, member) = (self.handle, Member::FIRST);
+        let (call, member) = (self.handle, self.party);
         out.push_back(Output::DropAgent(call));
         out.push_back(Output::Play { call, member, sound: Sound::Music, repeat: true });
         let mut request = self.agent_request();
@@ -51,7 +50,7 @@ impl Call {
         match outcome {
             Ok(()) => {
                 self.step("the agent is there again");
-                out.push_back(Output::Hush(self.handle, Member::FIRST));
+                out.push_back(Output::Hush(self.handle, self.party));
             }
             Err(why) => {
                 let reason = format!("the agent's connection broke, and it did not come again: {why}");

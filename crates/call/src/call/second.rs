@@ -172,7 +172,7 @@ impl Call {
             && self.phase == Phase::Talking
     }
 
-    fn close_port(&mut self, member: Member, out: &mut VecDeque<Output>) {
+    pub(super) fn close_port(&mut self, member: Member, out: &mut VecDeque<Output>) {
         let call = self.handle;
         // The room's end takes every port with it.
         let talking = self.phase == Phase::Talking;

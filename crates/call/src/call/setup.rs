@@ -11,6 +11,7 @@ use trunkline_signalling::dialog::{Cx, Ended};
 use trunkline_sip::Request;
 use trunkline_sip::text::OneLine;
 
+use super::line::Port;
 use super::{Call, Phase, caller_text};
 use crate::{AgentRequest, EndedBy, Output, RoomEvent};
 
@@ -103,6 +104,7 @@ impl Call {
         };
         tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), %address, "the media port is open");
         self.first.has_port(address);
+        self.first.port = Port::Open;
         // Not before there is a port: an agent is not called for nothing.
         out.push_back(Output::ConnectAgent(self.handle, Box::new(self.agent_request())));
         self.proceed(cx, out);
@@ -147,15 +149,21 @@ impl Call {
             RoomEvent::AgentLost if self.seeks_agent(out) => return,
             RoomEvent::AgentLost if self.goes_on_without_agent(cx, out) => return,
             RoomEvent::AgentLost => (EndedBy::Agent, "the agent's connection broke"),
-            RoomEvent::NoMedia(Member::FIRST) => (EndedBy::Gateway, "no media from the caller"),
+            RoomEvent::NoMedia(member) if member == self.party => {
+                (EndedBy::Gateway, "no media from the caller")
+            }
             RoomEvent::NoMedia(member) => {
                 self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 480));
-                return self.target_gone(cx, member, None, out);
+                self.target_gone(cx, member, None, out);
+                return self.act(cx, out);
             }
             RoomEvent::Failed(what) => (EndedBy::Gateway, what),
             RoomEvent::Digit(member, key) => return self.key_pressed(cx, member, key, out),
             RoomEvent::Heard(..) => return,
             RoomEvent::Ask(ask) => return self.asked(cx, table, *ask, out),
+            RoomEvent::RecordingEnded { file, milliseconds, problem } => {
+                return self.recording_ended(&file, milliseconds, problem.as_deref());
+            }
             // Prompts are timed by their answers.
             RoomEvent::Played(_) => return,
         };
@@ -171,10 +179,10 @@ impl Call {
             }
             AgentAsk::TransferCancel => self.cancel_transfer(cx, out),
             // No part of a call's own affairs yet.
-            AgentAsk::Mute { .. }
-            | AgentAsk::Record { .. }
-            | AgentAsk::Play { .. }
-            | AgentAsk::Transcript { .. } => {}
+            AgentAsk::Record { record } => self.record(record, out),
+            AgentAsk::Play { play } => self.play(&play, out),
+            AgentAsk::Transcript { transcript } => self.note(transcript),
+            AgentAsk::Mute { .. } => {}
         }
     }
 

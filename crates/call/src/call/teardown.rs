@@ -40,9 +40,12 @@ impl Call {
         self.fail(cx, out, code, EndedBy::Gateway, "hung up by request");
     }
 
-    /// The leg that the call began with is over.
-    pub(super) fn first_leg_ended(&mut self, cx: &mut Cx<'_>, why: Ended, out: &mut VecDeque<Output>) {
+    /// The leg of the call's party is over.
+    pub(super) fn party_ended(&mut self, cx: &mut Cx<'_>, why: Ended, out: &mut VecDeque<Output>) {
         if self.goes_elsewhere(cx, why, out) {
+            return;
+        }
+        if why == Ended::PeerBye && self.party_goes(cx, out) {
             return;
         }
         if why == Ended::PeerBye && self.moved_by_bye(out) {
@@ -150,6 +153,7 @@ impl Call {
             reason: ending.reason,
             sip_code: self.sip_code,
             codec: self.first.selection.as_ref().map(|selection| selection.codec.name()),
+            transcript: std::mem::take(&mut self.transcript),
             transferred_to: self.transferred_to.take(),
             transfer: self.transfer_result.take(),
             media: self.stats,

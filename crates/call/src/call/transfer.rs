@@ -30,7 +30,6 @@ use trunkline_sdp::media::Sound;
 use trunkline_sdp::{Hearing, Member, Members};
 use trunkline_signalling::Mono;
 use trunkline_signalling::dialog::{Cx, Referral, Referred};
-use trunkline_sip::{Uri, format_host};
 
 use super::outcome::{failure, refused};
 use super::proof::Proof;
@@ -40,22 +39,32 @@ use crate::{EndedBy, Output};
 /// How long the outcome of a REFER is waited for where neither the transfer nor the number says.
 const OUTCOME: Duration = Duration::from_secs(60);
 /// After a transfer succeeded the peer hangs up; if not, we do.
-const PEER_HANGS_UP: Duration = Duration::from_secs(2);
+pub(super) const PEER_HANGS_UP: Duration = Duration::from_secs(2);
 
 /// A transfer under way.
 #[derive(Debug)]
 pub(super) struct Transferring {
     pub(super) ask: Transfer,
     pub(super) route: TransferRoute,
+    pub(super) wish: Wish,
     pub(super) stage: Stage,
     pub(super) deadline: Option<Mono>,
+}
+
+/// Who wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// The agent, or the API.
+    Ours,
+    /// The peer, by a REFER.
+    Peers,
 }
 
 /// Where it stands.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Our REFER is out; whether the peer has taken it.
-    Referring { accepted: bool },
+    /// Our REFER is out; whether the peer has taken it, and the leg that it names to be taken over.
+    Referring { accepted: bool, consult: Option<Member> },
     /// The carrier has put the caller through; the leg is about to end.
     Moved,
     /// A second leg is called.
@@ -64,17 +73,25 @@ pub(super) enum Stage {
     Proving { member: Member, proof: Proof },
     /// The agent talks to who has answered.
     Consulting { member: Member },
+    /// Who was called has the place of this leg, which is about to end.
+    Replaced { old: Member },
 }
 
 impl Transferring {
     /// The second leg.
     pub(super) const fn member(&self) -> Option<Member> {
         match self.stage {
-            Stage::Referring { .. } | Stage::Moved => None,
+            Stage::Referring { consult, .. } => consult,
+            Stage::Moved | Stage::Replaced { .. } => None,
             Stage::Calling { member } | Stage::Proving { member, .. } | Stage::Consulting { member } => {
                 Some(member)
             }
         }
+    }
+
+    /// Whether the agent talks to who is called before the caller does.
+    const fn talks_first(&self) -> bool {
+        matches!(self.ask.mode, TransferMode::Warm | TransferMode::Attended)
     }
 
     /// Whether a refusal with that code has us call ourselves: a definite one only, or somebody's telephone
@@ -101,9 +118,7 @@ impl Call {
         if self.transfer.is_some() || self.joined.is_some() {
             return self.tell_result(refuse("another transfer has the call already"), out);
         }
-        let target = Uri::parse(&self.first.leg.dialog().remote_target).ok();
-        let peer = target.as_ref().and_then(Uri::host).map(format_host);
-        let peer = peer.unwrap_or_else(|| self.first.leg.dialog().flow.remote.ip().to_string());
+        let peer = self.peer_host();
         let route = match decide_transfer(table, &self.route, &peer, &ask.to) {
             Ok(route) => route,
             Err(refusal) => return self.tell_result(refuse(&refusal.to_string()), out),
@@ -112,24 +127,33 @@ impl Call {
         // After a REFER we are out of the path and could ask nobody for a key.
         let proves = ask.requires_confirmation || ask.passcode.is_some();
         let refers = matches!(ask.mode, TransferMode::Cold) && !proves;
-        let stage = Stage::Referring { accepted: false };
-        self.transfer = Some(Box::new(Transferring { ask, route, stage, deadline: None }));
+        let stage = Stage::Referring { accepted: false, consult: None };
+        let refer_to = route.refer_to.clone();
+        self.transfer = Some(Box::new(Transferring { ask, route, wish: Wish::Ours, stage, deadline: None }));
         match refers {
-            true => self.refer(cx, out),
+            true => self.refer(cx, refer_to, None, out),
             false => self.call_target(cx, out),
         }
     }
 
-    /// Has the peer call the target.
-    fn refer(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+    /// Has the party call the target; `consult` is the leg that it is to take over.
+    pub(super) fn refer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        to: String,
+        consult: Option<Member>,
+        out: &mut VecDeque<Output>,
+    ) {
+        let party = self.party;
         let Some(transfer) = &mut self.transfer else { return };
+        transfer.stage = Stage::Referring { accepted: false, consult };
         let seconds = transfer.ask.ringing_timeout_seconds.map(Duration::from_secs);
         transfer.deadline = Some(cx.now.mono + seconds.unwrap_or(OUTCOME));
-        let to = transfer.route.refer_to.clone();
-        let by = format!("<sip:{}@{}>", self.route.number.number, self.first.own_host());
-        let asked = self.on_line(Member::FIRST, cx, |line, cx| line.leg.refer(cx, Referral { to, by }));
+        let host = self.line(party).map(|line| line.own_host()).unwrap_or_default();
+        let by = format!("<sip:{}@{host}>", self.route.number.number);
+        let asked = self.on_line(party, cx, |line, cx| line.leg.refer(cx, Referral { to, by }));
         if asked != Some(true) {
-            self.back(cx, out, None, "the caller's leg takes no REFER at the moment");
+            self.back(cx, out, None, "the party's leg takes no REFER at the moment");
         }
         self.act(cx, out);
     }
@@ -137,7 +161,7 @@ impl Call {
     /// How our REFER goes.
     pub(super) fn refer_told(&mut self, cx: &mut Cx<'_>, told: Referred, out: &mut VecDeque<Output>) {
         let Some(transfer) = &mut self.transfer else { return };
-        let Stage::Referring { accepted } = &mut transfer.stage else { return };
+        let Stage::Referring { accepted, .. } = &mut transfer.stage else { return };
         match told {
             Referred::Accepted => *accepted = true,
             Referred::Refused(code) => self.refer_failed(cx, out, code),
@@ -166,7 +190,7 @@ impl Call {
     /// The peer has hung up, and had taken our REFER: it put the caller through.
     pub(super) fn moved_by_bye(&mut self, out: &mut VecDeque<Output>) -> bool {
         match self.transfer.as_ref().map(|transfer| &transfer.stage) {
-            Some(Stage::Referring { accepted: true }) => {
+            Some(Stage::Referring { accepted: true, .. }) => {
                 self.through(out);
                 true
             }
@@ -176,9 +200,9 @@ impl Call {
     }
 
     /// Calls the target ourselves, while the caller hears it ring, or music.
-    fn call_target(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
+    pub(super) fn call_target(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         let Some(transfer) = &mut self.transfer else { return };
-        let (warm, ring) = (transfer.ask.mode == TransferMode::Warm, transfer.ask.ringing_timeout_seconds);
+        let (talks, ring) = (transfer.talks_first(), transfer.ask.ringing_timeout_seconds);
         let route = match &transfer.route.bridge {
             Ok(route) => route.as_ref().clone(),
             Err(refusal) => {
@@ -193,11 +217,14 @@ impl Call {
         };
         if let Some(transfer) = &mut self.transfer {
             (transfer.stage, transfer.deadline) = (Stage::Calling { member }, deadline);
+            if transfer.wish == Wish::Peers {
+                return;
+            }
         }
-        let sound = if warm { Sound::Music } else { Sound::Ringback };
-        out.push_back(Output::Play { call: self.handle, member: Member::FIRST, sound, repeat: true });
+        let sound = if talks { Sound::Music } else { Sound::Ringback };
+        out.push_back(Output::Play { call: self.handle, member: self.party, sound, repeat: true });
         // The agent hears the telephone ring that it is to talk on; else nobody hears anybody for now.
-        let talkers = if warm { Members::of(&[Member::AGENT, member]) } else { Members::NONE };
+        let talkers = if talks { Members::of(&[Member::AGENT, member]) } else { Members::NONE };
         out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
     }
 
@@ -219,7 +246,10 @@ impl Call {
     pub(super) fn target_is_there(&mut self, cx: &mut Cx<'_>, member: Member, out: &mut VecDeque<Output>) {
         let Some(transfer) = &mut self.transfer else { return };
         transfer.deadline = None;
-        if transfer.ask.mode == TransferMode::Warm && self.agent_here {
+        if transfer.wish == Wish::Peers {
+            return self.takes_place(cx, member, out);
+        }
+        if transfer.talks_first() && self.agent_here {
             transfer.stage = Stage::Consulting { member };
             self.step("the agent talks to who was called");
             let talkers = Members::of(&[Member::AGENT, member]);
@@ -230,29 +260,8 @@ impl Call {
         self.join(cx, member, false, out);
     }
 
-    /// The agent, or the API, is done talking to who was called: the caller is joined with it, and the agent
-    /// leaves or stays.
-    pub(crate) fn complete_transfer(&mut self, cx: &mut Cx<'_>, stays: bool, out: &mut VecDeque<Output>) {
-        match self.transfer.as_ref().map(|transfer| &transfer.stage) {
-            Some(Stage::Consulting { member }) => self.join(cx, *member, stays, out),
-            _ => self.tell_result(failure(None, "nobody is there to be joined with the caller"), out),
-        }
-    }
-
-    /// The transfer is given up: the caller comes back.
-    pub(crate) fn cancel_transfer(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
-        match self.transfer.as_ref().map(|transfer| &transfer.stage) {
-            // What the carrier does cannot be called back.
-            Some(Stage::Referring { .. } | Stage::Moved) => {
-                self.tell_result(failure(None, "the carrier has the transfer in its hands"), out);
-            }
-            Some(_) => self.back(cx, out, None, "cancelled"),
-            None => self.tell_result(failure(None, "there is no transfer"), out),
-        }
-    }
-
     /// Caller and target talk to each other; the agent leaves, unless it is to stay.
-    fn join(&mut self, cx: &mut Cx<'_>, member: Member, stays: bool, out: &mut VecDeque<Output>) {
+    pub(super) fn join(&mut self, cx: &mut Cx<'_>, member: Member, stays: bool, out: &mut VecDeque<Output>) {
         self.step("the caller is joined with who was called");
         let call = self.handle;
         self.through(out);
@@ -260,8 +269,8 @@ impl Call {
         self.joined = Some(member);
         out.push_back(Output::Hush(call, member));
         out.push_back(Output::Listen(call, member, false));
-        out.push_back(Output::Hush(call, Member::FIRST));
-        let mut talkers = Members::of(&[Member::FIRST, member]);
+        out.push_back(Output::Hush(call, self.party));
+        let mut talkers = Members::of(&[self.party, member]);
         if stays && self.agent_here {
             talkers = talkers.with(Member::AGENT);
         }
@@ -284,13 +293,21 @@ impl Call {
         let Some(transfer) = self.transfer.take() else { return };
         self.step("the transfer failed");
         let member = transfer.member();
+        if transfer.wish == Wish::Peers {
+            return self.nobody_came(cx, out, code, member);
+        }
+        // The carrier does not join the two; we still can.
+        if let (Stage::Referring { .. }, Some(member)) = (&transfer.stage, member) {
+            self.transfer = Some(transfer);
+            return self.join(cx, member, false, out);
+        }
         if let Some(member) = member {
             self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 487));
-            let talkers = Members::of(&[Member::FIRST, Member::AGENT]);
+            let talkers = Members::of(&[self.party, Member::AGENT]);
             out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
-            out.push_back(Output::Hush(self.handle, Member::FIRST));
+            out.push_back(Output::Hush(self.handle, self.party));
         }
-        self.first.leg.forget_refer();
+        self.on_line(self.party, cx, |line, _| line.leg.forget_refer());
         if matches!(transfer.stage, Stage::Consulting { .. })
             && let Some(member) = member
         {
@@ -314,6 +331,7 @@ impl Call {
             Stage::Moved => self.fail(cx, out, 480, EndedBy::Gateway, "transferred"),
             Stage::Calling { .. } => self.back(cx, out, Some(408), "nobody answered in time"),
             Stage::Proving { .. } => self.proof_is_missing(cx, out),
+            Stage::Replaced { old } => self.old_leg_stays(cx, old, out),
             Stage::Consulting { .. } => {}
         }
     }
@@ -323,17 +341,17 @@ impl Call {
         if !self.agent_here {
             return true;
         }
-        let consulting = match self.transfer.as_ref().map(|transfer| &transfer.stage) {
-            Some(Stage::Consulting { member }) => Some(*member),
-            Some(_) => None,
-            None if self.joined.is_some() => None,
+        let consulting = match self.transfer.as_ref() {
+            Some(transfer) if transfer.wish == Wish::Peers => return false,
+            Some(transfer) => matches!(transfer.stage, Stage::Consulting { .. }),
+            None if self.joined.is_some() => false,
             None => return false,
         };
         self.step("the agent left; the transfer goes on");
         self.agent_here = false;
         out.push_back(Output::DropAgent(self.handle));
-        if let Some(member) = consulting {
-            self.join(cx, member, false, out);
+        if consulting {
+            self.complete_transfer(cx, false, out);
         }
         true
     }
@@ -346,6 +364,14 @@ impl Call {
         code: Option<u16>,
         out: &mut VecDeque<Output>,
     ) {
+        if let Some(transfer) = &mut self.transfer
+            && let Stage::Referring { consult, .. } = &mut transfer.stage
+            && *consult == Some(member)
+        {
+            // Most likely the party has taken it over; the NOTIFY will tell.
+            *consult = None;
+            return;
+        }
         if self.transfer.as_ref().and_then(|transfer| transfer.member()) == Some(member) {
             let reason = code.map_or_else(|| "who was called hung up".to_owned(), refused);
             return self.back(cx, out, code, &reason);
@@ -355,7 +381,7 @@ impl Call {
         }
         self.joined = None;
         if self.agent_here {
-            let talkers = Members::of(&[Member::FIRST, Member::AGENT]);
+            let talkers = Members::of(&[self.party, Member::AGENT]);
             out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
             return self.tell(AgentNews::ParticipantLeft { participant: member.to_string() }, out);
         }

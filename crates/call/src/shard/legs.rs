@@ -68,6 +68,14 @@ impl Shard {
         }
     }
 
+    /// Decides about what peers want by REFER.
+    pub(super) fn answer_refers(&mut self, now: Now) {
+        while let Some((call, refer)) = self.asked.pop() {
+            let table = std::sync::Arc::clone(&self.table);
+            self.with_call(call, now, |call, cx, out| call.refer_asked(cx, &table, &refer, out));
+        }
+    }
+
     /// Somebody wants a caller put through.
     pub(super) fn transfer(&mut self, call: CallHandle, ask: Transfer, now: Now) {
         let table = std::sync::Arc::clone(&self.table);

@@ -215,7 +215,8 @@ impl Shard {
         if let Some(name) = &peer_name {
             cx.transactions.name_peer(tx, name);
         }
-        let terms = LegTerms { address, policy: self.config.in_dialog, peer_name };
+        let policy = InDialogPolicy { refer: route.trunk.accept_refer, ..self.config.in_dialog };
+        let terms = LegTerms { address, policy, peer_name };
         Ok(Draft::of(&mut cx, tx, request, terms).map(|draft| (route, announce, draft)))
     }
 

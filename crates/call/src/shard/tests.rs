@@ -11,8 +11,10 @@ use trunkline_sip::{Flow, Hop, Message, Response, Target, Transport, read};
 use super::*;
 use crate::{Advertised, MediaStats, Spread};
 
+mod asks;
 mod dialogs;
 mod encryption;
+mod hostile;
 mod ladders;
 mod outgoing;
 mod placed;

@@ -10,6 +10,7 @@ use super::mix::Frames;
 use super::plan::Plan;
 use super::seat::Seat;
 use crate::participant::{Outcome, Participant, RoomIo, Told};
+use crate::recorder::Tap;
 
 /// Places for legs in a room.
 pub(crate) const LEGS: usize = Member::COUNT - 1;
@@ -26,6 +27,8 @@ pub(crate) struct Floor {
     pub(super) plan: Plan,
     /// Where the samples of a step are put together, in a room where that is done.
     pub(super) frames: Option<Box<Frames>>,
+    /// The recording.
+    pub(super) tap: Option<Tap>,
     pub(super) started: bool,
 }
 

@@ -43,6 +43,7 @@ impl Floor {
             frames.gather(self, words, said);
         }
         self.turns(words, frames.as_deref(), now);
+        self.record(frames.as_deref(), length);
         self.frames = frames;
         self.settle(now);
     }
@@ -91,6 +92,20 @@ impl Floor {
         }
         if !played.is_empty() {
             played.iter().for_each(|member| self.told.push(RoomEvent::Played(member)));
+            self.replan();
+        }
+    }
+
+    /// The first leg on the left of the recording, everybody else on the right.
+    fn record(&mut self, frames: Option<&Frames>, length: usize) {
+        let Some(tap) = &mut self.tap else { return };
+        let (mut left, mut right) = ([0; MAX_PAYLOAD], [0; MAX_PAYLOAD]);
+        let first = Members::of(&[Member::FIRST]);
+        let others = self.plan.mixed.without(Member::FIRST);
+        sum(frames, first, &mut left[..length]);
+        sum(frames, others, &mut right[..length]);
+        if !tap.hear(&left[..length], &right[..length]) {
+            self.tap = None;
             self.replan();
         }
     }
@@ -169,7 +184,10 @@ impl Frames {
                     let voice = line.as_deref_mut().and_then(|line| line.voice.as_deref_mut());
                     voice.is_some_and(|voice| voice.take(&mut frame[..length]))
                 }
-                None => said && decode(words.audio, words.codec, frame) > 0,
+                None => match &mut floor.seat.voice {
+                    Some(voice) => voice.take(&mut frame[..length]),
+                    None => said && decode(words.audio, words.codec, frame) > 0,
+                },
             };
             if speaks {
                 self.speaking = self.speaking.with(speaker);

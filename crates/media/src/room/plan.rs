@@ -92,6 +92,12 @@ impl Floor {
                 line.give_voice();
             }
         }
+        // Of an agent that forwards past its queue, a recording wants what it forwards.
+        if !(self.tap.is_some() && plan.echo.is_some()) {
+            self.seat.voice = None;
+        } else if self.seat.voice.is_none() {
+            self.seat.voice = Some(Box::default());
+        }
         if plan.mixed.is_empty() {
             self.frames = None;
         } else {
@@ -128,6 +134,10 @@ impl Floor {
                 Way::Sound => plan.clocked = true,
                 Way::Agent => {}
             }
+        }
+        if self.tap.is_some() {
+            plan.clocked = true;
+            plan.mixed = present;
         }
         for leg in plan.mixed.without(Member::AGENT).iter() {
             plan.outs[leg.place()].voice = true;

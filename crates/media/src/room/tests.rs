@@ -35,6 +35,7 @@ impl Participant for Generator {
 }
 
 mod mixing;
+mod recording;
 
 /// µ-law to and from there.
 fn terms(remote: SocketAddr) -> MediaSpec {

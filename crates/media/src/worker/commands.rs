@@ -15,6 +15,7 @@ use crate::leg::RtpLeg;
 use crate::participant::Participant;
 use crate::pool::Report;
 use crate::ports::{Pair, locked};
+use crate::recorder::RecordTask;
 use crate::room::{Line, Room};
 
 /// What is asked, for one room.
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Press(Member, String),
     Digit(Member, char),
     Tell(AgentNews),
+    Record(RecordTask),
     Close,
 }
 
@@ -67,6 +69,10 @@ impl Worker {
             (Command::Join(agent), Some(key)) => self.join(key, agent, now),
             (Command::Join(mut agent), None) => agent.leave(),
             (Command::DropAgent, Some(key)) => self.drop_agent(key, now),
+            (Command::Record(RecordTask::Start(file)), Some(key)) => {
+                let recorders = self.recorders.clone();
+                self.guarded(key, now, |room| room.record(|| recorders.record(call, file)));
+            }
             (command, Some(key)) => self.guarded(key, now, |room| command.done_in(room, now)),
             (_, None) => {}
         }
@@ -179,8 +185,16 @@ impl Command {
             Self::Press(member, keys) => room.press(member, &keys),
             Self::Digit(member, digit) => room.info(member, digit, now),
             Self::Tell(news) => room.tell(&news, now),
+            Self::Record(RecordTask::Pause) => room.pause(true),
+            Self::Record(RecordTask::Resume) => room.pause(false),
+            Self::Record(RecordTask::Stop) => room.stop(),
             // Done by the thread.
-            Self::Open { .. } | Self::CloseLeg(_) | Self::Join(_) | Self::DropAgent | Self::Close => {}
+            Self::Open { .. }
+            | Self::Record(RecordTask::Start(_))
+            | Self::CloseLeg(_)
+            | Self::Join(_)
+            | Self::DropAgent
+            | Self::Close => {}
         }
     }
 }

@@ -103,6 +103,10 @@ fn trunk_keys(trunk: &Trunk) -> Keys {
         ("auth_username", option(auth.map(|auth| &auth.username))),
         ("auth_realm", option(auth.and_then(|auth| auth.realm.as_ref()))),
         ("challenge", trunk.challenge.to_string()),
+        (
+            "challenge_algorithms",
+            list(&trunk.challenge_algorithms.iter().map(|hash| hash.name()).collect::<Vec<_>>()),
+        ),
         ("register", trunk.register.to_string()),
         ("register_expires_seconds", seconds(trunk.register_expires)),
         ("options_interval_seconds", option(trunk.options_interval.map(seconds).as_ref())),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use trunkline_sip::digest::Algorithm;
 use trunkline_sip::{Hop, Scheme, Uri, parse_host_port};
 
 use super::attributes;
@@ -30,7 +31,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let allowed_numbers = patterns(&mut reader, "allowed_numbers");
     let addresses = addresses(&mut reader);
     let auth = auth(&mut reader);
-    let challenge = reader.boolean("challenge").unwrap_or(false);
+    let (challenge, challenge_algorithms) = challenge(&mut reader);
     let register = reader.boolean("register").unwrap_or(false);
     let register_expires = reader.seconds("register_expires_seconds", 60..=86_400);
     let options_interval = reader.seconds("options_interval_seconds", 5..=3600);
@@ -38,8 +39,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let allowed_destinations = patterns(&mut reader, "allowed_destinations");
     let short_codes = short_codes(&mut reader);
     let follow_redirects = reader.boolean("follow_redirects").unwrap_or(false);
-    let asserted_identity = reader.boolean("asserted_identity").unwrap_or(false);
-    let privacy = reader.choice("privacy", &[("none", Privacy::None), ("id", Privacy::Id)]);
+    let (asserted_identity, privacy) = identity(&mut reader);
     let calls_per_second = small(&mut reader, "calls_per_second");
     let max_calls = small(&mut reader, "max_calls");
     let refer = refer(&mut reader);
@@ -63,6 +63,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
         addresses,
         auth,
         challenge,
+        challenge_algorithms,
         register,
         register_expires: register_expires.unwrap_or(REGISTER_EXPIRES),
         options_interval,
@@ -71,7 +72,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
         short_codes,
         follow_redirects,
         asserted_identity,
-        privacy: privacy.unwrap_or(Privacy::None),
+        privacy,
         calls_per_second,
         max_calls,
         refer,
@@ -286,6 +287,41 @@ fn auth(reader: &mut Reader<'_, '_, '_>) -> Option<TrunkAuth> {
         }
         _ => None,
     }
+}
+
+/// What the carrier is told of who calls, and what it may show.
+fn identity(reader: &mut Reader<'_, '_, '_>) -> (bool, Privacy) {
+    let asserted = reader.boolean("asserted_identity").unwrap_or(false);
+    let privacy = reader.choice("privacy", &[("none", Privacy::None), ("id", Privacy::Id)]);
+    (asserted, privacy.unwrap_or(Privacy::None))
+}
+
+/// Whether callers are challenged, and with which hashes.
+fn challenge(reader: &mut Reader<'_, '_, '_>) -> (bool, Vec<Algorithm>) {
+    (reader.boolean("challenge").unwrap_or(false), algorithms(reader))
+}
+
+fn algorithms(reader: &mut Reader<'_, '_, '_>) -> Vec<Algorithm> {
+    const KNOWN: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Md5, Algorithm::Sha512_256];
+    let Some(names) = reader.strings("challenge_algorithms") else {
+        return KNOWN[..2].to_vec();
+    };
+    let span = reader.span();
+    if names.is_empty() {
+        let what = "challenge_algorithms is empty; write [\"SHA-256\", \"MD5\"]";
+        reader.report.error(&span, what.to_owned());
+    }
+    let mut algorithms = Vec::new();
+    for (name, span) in names {
+        match KNOWN.into_iter().find(|known| known.name() == name) {
+            Some(algorithm) => algorithms.push(algorithm),
+            None => {
+                let what = format!("{name:?} is no hash; write \"SHA-256\", \"MD5\" or \"SHA-512-256\"");
+                reader.report.error(&span, what);
+            }
+        }
+    }
+    algorithms
 }
 
 fn numbers(reader: &mut Reader<'_, '_, '_>) -> Vec<E164> {

@@ -20,7 +20,7 @@ impl Node {
     /// Every key that is read once, as text.
     fn settings(&self) -> Vec<(&'static str, String)> {
         // What reloads live is told elsewhere.
-        let Self { name, data_dir, sip, media, api, routes: _ } = self;
+        let Self { name, data_dir, sip, media, recording, api, routes: _ } = self;
         let ApiSettings { listen, requests_per_second, ended_calls, ladders, event_numbers, keys: _ } = api;
         let mut all = vec![
             ("node.name", name.clone()),
@@ -34,6 +34,10 @@ impl Node {
         all.extend(sip_settings(sip));
         all.extend(tls_settings(sip.tls.as_ref()));
         all.extend(media_settings(media));
+        all.extend([
+            ("recording.format", word(&recording.format)),
+            ("recording.directory", recording.directory.clone()),
+        ]);
         all
     }
 }

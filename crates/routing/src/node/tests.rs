@@ -185,3 +185,16 @@ fn sockets_that_only_look_alike_are_no_clash() {
         node(text);
     }
 }
+
+#[test]
+fn recordings_have_a_format_and_a_folder() {
+    let read = |text: &str| load_node("trunkline.toml", text);
+    let recording = read("").expect("fine").recording;
+    assert_eq!((recording.format, recording.directory.as_str()), (RecordingFormat::Wav, "recordings"));
+    let recording =
+        read("[recording]\nformat = \"opus\"\ndirectory = \"/srv/calls\"\n").expect("fine").recording;
+    assert_eq!((recording.format, recording.directory.as_str()), (RecordingFormat::Opus, "/srv/calls"));
+    let problems =
+        read("[recording]\nformat = \"mp3\"\ndirectory = \"\"\n").expect_err("two problems").problems;
+    assert_eq!(problems.len(), 2, "{problems:?}");
+}

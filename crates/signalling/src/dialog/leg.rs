@@ -250,6 +250,7 @@ impl Leg {
             return self.send_bye(cx);
         }
         cx.events.push(LegEvent::Acknowledged(answer));
+        self.refer_after_ack(cx);
     }
 
     /// A response to a request of ours.

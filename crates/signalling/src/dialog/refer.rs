@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! ours:   refer ─▶ Asked ── 2xx, or a NOTIFY before it ─▶ Followed ── final sipfrag, or terminated ─▶ over
-//!                   │ 401, 407: once more with the answer
-//!                   └── 300 and more ─▶ refused, over; no answer at all: unanswered, over
+//!         (behind   │ 401, 407: once more with the answer
+//!         an ACK)   └── 300 and more ─▶ refused, over; no answer at all: unanswered, over
 //! peer's: REFER ─▶ Wanted ── answer_refer 202 ─▶ Subscribed ── notify 100, at last a final code ─▶ over
 //!                   └── 603 ─▶ over
 //! ```
@@ -65,6 +65,8 @@ pub(super) struct Referrals {
 #[derive(Debug)]
 struct Ours {
     referral: Referral,
+    /// It waits for the ACK of our 2xx: before it the peer has no dialog to speak of.
+    waits: bool,
     tx: Option<ClientId>,
 }
 
@@ -83,14 +85,25 @@ impl Leg {
     /// Has the peer call somebody; false where the dialog is not up or another REFER is under way.
     pub fn refer(&mut self, cx: &mut Cx<'_>, referral: Referral) -> bool {
         let busy = self.referrals.as_ref().is_some_and(|known| known.ours.is_some());
-        if busy || !self.is_confirmed() || self.unacked.is_some() {
+        if busy || !self.is_confirmed() {
             return false;
         }
+        let waits = self.unacked.is_some();
         let referrals = self.referrals.get_or_insert_default();
         referrals.known = true;
-        referrals.ours = Some(Ours { referral, tx: None });
-        self.send_refer(cx);
+        referrals.ours = Some(Ours { referral, waits, tx: None });
+        if !waits {
+            self.send_refer(cx);
+        }
         true
+    }
+
+    /// Our 2xx is acknowledged: a REFER that waited goes out.
+    pub(super) fn refer_after_ack(&mut self, cx: &mut Cx<'_>) {
+        let ours = self.referrals.as_mut().and_then(|known| known.ours.as_mut());
+        if ours.is_some_and(|ours| std::mem::take(&mut ours.waits)) {
+            self.send_refer(cx);
+        }
     }
 
     fn send_refer(&mut self, cx: &mut Cx<'_>) {

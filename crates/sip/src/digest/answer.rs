@@ -4,24 +4,16 @@ use super::{Algorithm, Credentials, fields};
 use crate::text::quote;
 use crate::{HeaderName, Headers, Method};
 
-/// What we challenge with, the preferred first (RFC 8760 §2.4).
-const OFFERED: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Md5];
 /// Answers of one request that are looked at; a client answers one challenge of a realm.
 const MAX_ANSWERS: usize = 4;
 
-/// The values of WWW-Authenticate with which a realm asks for credentials; `stale` says that only the
-/// nonce was wrong.
+/// The value of WWW-Authenticate with which a realm asks for credentials in this hash; `stale` says that
+/// only the nonce was wrong.
 #[must_use]
-pub fn challenge(realm: &str, nonce: &str, stale: bool) -> [String; 2] {
+pub fn challenge(realm: &str, nonce: &str, algorithm: Algorithm, stale: bool) -> String {
+    let (realm, nonce, name) = (quote(realm), quote(nonce), algorithm.name());
     let stale = if stale { ",stale=true" } else { "" };
-    OFFERED.map(|algorithm| {
-        format!(
-            "Digest realm={},nonce={},algorithm={},qop=\"auth\"{stale}",
-            quote(realm),
-            quote(nonce),
-            algorithm.name(),
-        )
-    })
+    format!("Digest realm={realm},nonce={nonce},algorithm={name},qop=\"auth\"{stale}")
 }
 
 /// The answer to a challenge of ours, as a request carries it.
@@ -35,7 +27,8 @@ pub struct Answer {
     pub nonce: String,
     /// How often that nonce was answered, from 1.
     pub count: u32,
-    algorithm: Algorithm,
+    /// The hash.
+    pub algorithm: Algorithm,
     uri: String,
     cnonce: String,
     /// The count as written, which the hash covers.
@@ -62,7 +55,7 @@ impl Answer {
             |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         let (algorithm, session) = Algorithm::parse(field("algorithm").as_deref().unwrap_or("MD5"))?;
         // Without qop there is no count, and no telling a replay from an answer.
-        let asked = OFFERED.contains(&algorithm) && !session && field("qop")? == "auth";
+        let asked = !session && field("qop")? == "auth";
         let written_count = field("nc")?;
         let count = u32::from_str_radix(&written_count, 16).ok()?;
         asked.then_some(Self {

@@ -2,9 +2,13 @@
 
 use bytes::Bytes;
 use serde_json::json;
-use trunkline_call::{Input, RoomEvent, Shard, Timestamp};
+use trunkline_call::{CallHandle, Input, RoomEvent, Shard, Timestamp};
+use trunkline_sdp::Member;
+use trunkline_sdp::control::TransferResult;
+use trunkline_sip::text::OneLine;
 
 use super::Edges;
+use crate::masking::digits_hidden;
 
 /// What is known of a call before it has begun.
 #[derive(Default)]
@@ -52,6 +56,24 @@ impl Edges {
         if let Some(id) = first_leg.id {
             self.calls.never_began(&id);
         }
+    }
+
+    /// A further leg is called.
+    pub(super) fn leg_began(&self, call: CallHandle, member: Member, sip_call_id: String) {
+        self.calls.leg_began(call, &member.to_string(), sip_call_id, self.clock.now());
+    }
+
+    /// A leg leaves the room.
+    pub(super) fn close_leg(&self, call: CallHandle, member: Member) {
+        self.calls.left(call, member, self.clock.now());
+        self.pool.close_leg(call.0, member);
+    }
+
+    /// A transfer has come out.
+    pub(super) fn transfer_ended(&self, call: CallHandle, result: &TransferResult) {
+        self.calls.transferred(call, result, self.clock.now());
+        let (ok, code, reason) = (result.ok, result.code, OneLine(&result.reason));
+        tracing::info!(call = call.0, ok, code, reason = %digits_hidden(&reason.to_string(), self.log_numbers), "a transfer ended");
     }
 
     /// A trunk's registration or health has changed.

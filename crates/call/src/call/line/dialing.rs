@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trunkline_routing::{Destination, Privacy, Route, may_follow};
 use trunkline_sdp::Member;
-use trunkline_signalling::dialog::{Account, Cx, Ended, Leg, Placing};
+use trunkline_signalling::dialog::{Account, Cx, Ended, InDialogPolicy, Leg, Placing};
 use trunkline_sip::{Flow, HeaderName, Hop, format_host};
 
 use super::Line;
@@ -100,7 +100,7 @@ impl Line {
         let plan = Placing {
             call_id: sip_call_id,
             target: place.request_uri.clone(),
-            policy: config.in_dialog,
+            policy: InDialogPolicy { refer: trunk.accept_refer, ..config.in_dialog },
             fields: own.map(|(name, value)| (HeaderName::from_token(name), value.clone())).collect(),
             account: account.map(Into::into),
         };

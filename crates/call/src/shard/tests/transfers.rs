@@ -197,6 +197,23 @@ fn a_bye_after_the_202_means_that_it_worked() {
 }
 
 #[test]
+fn a_transfer_before_the_ack_waits_for_it() {
+    let mut bench = Bench::new();
+    let source = Source { name: "t".to_owned(), text: TABLES.to_owned() };
+    bench.input(Input::Reload(Arc::new(load(&[source], None).expect("loads").0)));
+    let call = bench.receive(invite("a", "+14155550100", "").as_bytes()).call();
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
+    let said = bench.input(Input::AgentConnected(call, Ok(())));
+    let tag = said.responses[0].to().and_then(|to| to.tag().map(str::to_owned)).expect("a tag");
+    assert!(methods(&ask(&mut bench, call, to(TransferMode::Cold))).is_empty());
+    let said = bench.receive(in_dialog("a", "ACK", 1, &tag, "", "").as_bytes());
+    assert_eq!(methods(&said), ["REFER"]);
+    answer(&mut bench, &said.requests[0], 202);
+    bench.receive(in_dialog("a", "BYE", 2, &tag, "", "").as_bytes());
+    assert_eq!(over(&mut bench, call).transferred_to.as_deref(), Some(TARGET));
+}
+
+#[test]
 fn what_fails_leaves_the_call_with_its_agent() {
     // Refused, refused late, ended without an outcome, no outcome at all, no answer at all.
     for case in 0..5 {
@@ -501,4 +518,152 @@ fn a_notify_that_nobody_asked_for_is_refused() {
     let refer = in_dialog("a", "REFER", 4, &tag, "Refer-To: <sip:+14155550177@192.0.2.20>\r\n", "");
     assert_eq!(bench.receive(refer.as_bytes()).codes(), [603]);
     hang_up(&mut bench, call);
+}
+
+/// The carrier's REFER.
+fn peer_refers(bench: &mut Bench, cseq: u32, tag: &str, more: &str) -> Said {
+    let more = format!("Refer-To: <sip:+14155550177@192.0.2.20>\r\n{more}");
+    bench.receive(in_dialog("a", "REFER", cseq, tag, &more, "").as_bytes())
+}
+
+fn accepting() -> (Bench, CallHandle, String) {
+    talking_by(&TABLES.replace("address = \"192", "accept_refer = true\naddress = \"192"))
+}
+
+fn fragments(said: &Said) -> Vec<String> {
+    let notifies = said.requests.iter().filter(|request| request.method.as_str() == "NOTIFY");
+    notifies.map(|request| String::from_utf8_lossy(&request.body).trim().to_owned()).collect()
+}
+
+#[test]
+fn the_carrier_has_us_call_somebody_who_takes_its_place() {
+    let (mut bench, call, tag) = accepting();
+    let said = peer_refers(&mut bench, 2, &tag, "");
+    assert_eq!((said.codes(), fragments(&said)), (vec![202], vec!["SIP/2.0 100 Trying".to_owned()]));
+    let notify = &said.requests[0];
+    assert_eq!(field(notify, &HeaderName::Event), "refer;id=2");
+    answer(&mut bench, notify, 200);
+    assert!(hearing(&said).is_none() && sounds(&said).is_empty(), "the two go on talking");
+    let again = peer_refers(&mut bench, 3, &tag, "");
+    assert_eq!(again.codes(), [491], "one at a time");
+    let invite = called(&mut bench, call, &said);
+    let said = bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
+    assert_eq!(
+        (fragments(&said), hearing(&said)),
+        (vec!["SIP/2.0 200 OK".to_owned()], among(&[second(), Member::AGENT]))
+    );
+    assert!(results(&said).is_empty() && !drops_agent(&said), "no transfer of the agent's");
+    let last = said.requests.iter().find(|request| request.method.as_str() == "NOTIFY").expect("a NOTIFY");
+    assert!(field(last, &HeaderName::SubscriptionState).starts_with("terminated"));
+    answer(&mut bench, last, 200);
+    // The carrier's first leg goes; the agent talks on.
+    let said = bench.receive(in_dialog("a", "BYE", 4, &tag, "", "").as_bytes());
+    assert_eq!(said.codes(), [200]);
+    assert!(methods(&said).is_empty(), "the call goes on");
+    assert!(said.outputs.iter().any(|output| matches!(output, Output::CloseLeg(_, Member::FIRST))));
+    bench.input(Input::LegClosed(call, Member::FIRST, MediaStats::default()));
+    let said = bench.receive(&callee_bye(&invite));
+    assert_eq!(said.codes(), [200]);
+    let record = over(&mut bench, call);
+    assert_eq!((record.sip_call_id.as_str(), record.transferred_to.as_deref()), ("a", Some(TARGET)));
+}
+
+#[test]
+fn a_leg_whose_place_was_taken_is_ended_where_it_stays() {
+    let (mut bench, call, tag) = accepting();
+    let said = peer_refers(&mut bench, 2, &tag, "Refer-Sub: false\r\n");
+    assert_eq!(said.codes(), [202]);
+    assert_eq!(said.responses[0].headers.text(&HeaderName::ReferSub).as_deref(), Some("false"));
+    assert!(fragments(&said).is_empty(), "RFC 4488: it wants no NOTIFY");
+    let invite = called(&mut bench, call, &said);
+    bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
+    let said = bench.pass(Duration::from_secs(2));
+    assert_eq!(methods(&said), ["BYE"]);
+    assert_eq!(field(&said.requests[0], &HeaderName::CallId), "a");
+    answer(&mut bench, &said.requests[0], 200);
+    hang_up(&mut bench, call);
+}
+
+#[test]
+fn nobody_comes_whom_the_carrier_wanted() {
+    let (mut bench, call, tag) = accepting();
+    let said = peer_refers(&mut bench, 2, &tag, "");
+    let invite = called(&mut bench, call, &said);
+    let said = answer(&mut bench, &invite, 486);
+    assert_eq!(fragments(&said), ["SIP/2.0 486 Busy Here"]);
+    assert!(hearing(&said).is_none() && !drops_agent(&said));
+    bench.input(Input::LegClosed(call, second(), MediaStats::default()));
+    // It hangs up behind its 202: the agent waits, and is told the end where nobody comes.
+    let said = peer_refers(&mut bench, 3, &tag, "");
+    let invite = called(&mut bench, call, &said);
+    let said = bench.receive(in_dialog("a", "BYE", 4, &tag, "", "").as_bytes());
+    assert_eq!((said.codes(), methods(&said).len()), (vec![200], 0));
+    answer(&mut bench, &invite, 486);
+    assert!(over(&mut bench, call).reason.contains("did not come"));
+}
+
+#[test]
+fn the_carrier_may_not_have_us_call_just_anybody() {
+    let (mut bench, call, tag) = accepting();
+    let targets = ["<sip:+14165550177@192.0.2.20>", "<sip:anna@elsewhere.example>", "<tel:911>"];
+    for (cseq, target) in (2..).zip(targets) {
+        let refer = in_dialog("a", "REFER", cseq, &tag, &format!("Refer-To: {target}\r\n"), "");
+        let said = bench.receive(refer.as_bytes());
+        assert_eq!((said.codes(), methods(&said).len()), (vec![603], 0), "{target}");
+    }
+    for (cseq, fields) in [(7, ""), (8, "Refer-To: nonsense\r\n"), (9, "Refer-To: <sip:a@b>, <sip:c@d>\r\n")]
+    {
+        let said = bench.receive(in_dialog("a", "REFER", cseq, &tag, fields, "").as_bytes());
+        assert_eq!(said.codes(), [400], "{fields}");
+    }
+    let outside = "REFER sip:+14155550100@192.0.2.10 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.20:5062;branch=z9hG4bKo\r\nMax-Forwards: 70\r\nFrom: <sip:x@192.0.2.20>;tag=o\r\nTo: <sip:+14155550100@192.0.2.10>\r\nCall-ID: o\r\nCSeq: 1 REFER\r\nContact: <sip:x@192.0.2.20>\r\nRefer-To: <sip:+14155550177@192.0.2.20>\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(bench.receive(outside.as_bytes()).codes(), [481]);
+    hang_up(&mut bench, call);
+}
+
+/// An attended transfer that the agent completes: our REFER, and the consultation's INVITE.
+fn attended(trunk: &str) -> (Bench, CallHandle, String, Said, Request) {
+    let (mut bench, call, tag) =
+        talking_by(&TABLES.replace("address = \"192", &format!("{trunk}address = \"192")));
+    let said = ask(&mut bench, call, to(TransferMode::Attended));
+    let invite = called(&mut bench, call, &said);
+    bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
+    let said = bench.input(Input::CompleteTransfer(call, false));
+    (bench, call, tag, said, invite)
+}
+
+#[test]
+fn an_attended_transfer_names_the_consultation() {
+    let (mut bench, call, tag, said, invite) = attended("replaces = true\n");
+    assert_eq!(methods(&said), ["REFER"]);
+    let (refer, call_id) = (&said.requests[0], field(&invite, &HeaderName::CallId));
+    let from = field(&invite, &HeaderName::From);
+    let our_tag = from.rsplit_once("tag=").expect("a tag").1;
+    assert_eq!(
+        field(refer, &HeaderName::ReferTo),
+        format!("<sip:callee@192.0.2.20:5062?Replaces={call_id}%3Bto-tag%3Dt%3Bfrom-tag%3D{our_tag}>")
+    );
+    assert_eq!(field(refer, &HeaderName::CallId), "a");
+    answer(&mut bench, refer, 202);
+    // The consultation is taken over, then the carrier tells so.
+    let said = bench.receive(&callee_bye(&invite));
+    assert!(said.codes() == [200] && results(&said).is_empty());
+    let said = notify(&mut bench, 2, &tag, "terminated;reason=noresource", "SIP/2.0 200 OK\r\n");
+    assert!(results(&said)[0].ok);
+    let said = bench.pass(Duration::from_secs(2));
+    assert_eq!(methods(&said), ["BYE"]);
+    answer(&mut bench, &said.requests[0], 200);
+    assert_eq!(over(&mut bench, call).transferred_to.as_deref(), Some(TARGET));
+}
+
+#[test]
+fn where_the_carrier_does_not_replace_we_join_the_two() {
+    let (_, _, _, said, _) = attended("");
+    assert_eq!(hearing(&said), among(&[Member::FIRST, second()]), "a trunk that knows no Replaces");
+    let (mut bench, call, _, said, _) = attended("replaces = true\n");
+    let said = answer(&mut bench, &said.requests[0], 501);
+    assert_eq!(hearing(&said), among(&[Member::FIRST, second()]));
+    assert!(results(&said)[0].ok && drops_agent(&said));
+    let said = bench.input(Input::HangUp(call));
+    assert_eq!(methods(&said), ["BYE", "BYE"]);
 }

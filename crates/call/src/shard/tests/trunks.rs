@@ -233,10 +233,11 @@ fn a_drain_and_a_table_without_the_trunk_take_the_contact_back() {
         let said = bench.input(if reload { Input::Reload(table(&bare)) } else { Input::Drain });
         let leave = &said.requests[0];
         assert_eq!((leave.method.as_str(), field(leave, &HeaderName::Expires)), ("REGISTER", "0".to_owned()));
-        assert!(reload || bench.shard.is_leaving(), "a drain waits for its answer");
+        assert!(reload || !bench.shard.has_left(), "a drain waits for its answer");
         let told = state(&mut bench, &said);
         assert_eq!((told.registration, told.flow), (RegistrationState::Off, None));
         answer(&mut bench, leave, 200, &[]);
+        assert!(reload || bench.shard.has_left());
         bench.pass(Duration::from_secs(40));
         assert!(bench.shard.is_idle());
     }
@@ -449,4 +450,23 @@ fn whoever_must_still_prove_itself_takes_no_place() {
     assert!(!would);
     assert!(begins(&answered(&said.responses[0], "MD5", "s3cret", "b", 1)).0);
     assert!(!begins(&answered(&said.responses[0], "MD5", "guess", "c", 2)).0);
+}
+
+#[test]
+fn a_hash_that_the_trunk_does_not_ask_for_proves_nothing() {
+    let mut bench = challenging();
+    let asking = "challenge = true\nchallenge_algorithms = [\"SHA-512-256\", \"SHA-256\"]";
+    bench.input(Input::Reload(table(&CHALLENGES.replace("challenge = true", asking))));
+    let challenge = from_anywhere(&mut bench, &invite("a", "+14155550100", "")).responses.remove(0);
+    let asked = challenge.headers.all(&HeaderName::WwwAuthenticate);
+    let asked: Vec<_> = asked.map(|header| String::from_utf8_lossy(header.value()).into_owned()).collect();
+    let [stronger, weaker] = &asked[..] else { panic!("{asked:?}") };
+    assert!(stronger.contains("SHA-512-256") && weaker.contains("=SHA-256"), "{asked:?}");
+    // Right in everything but its hash.
+    let mut foreign = challenge.clone();
+    foreign.headers.push(HeaderName::WwwAuthenticate, weaker.replace("SHA-256", "MD5"));
+    let foreign = answered(&foreign, "MD5", "s3cret", "b", 1);
+    assert_eq!(from_anywhere(&mut bench, &foreign).codes(), [401]);
+    let good = answered(&challenge, "SHA-512-256", "s3cret", "c", 1);
+    assert_eq!(from_anywhere(&mut bench, &good).codes(), [100, 180]);
 }

@@ -7,7 +7,7 @@ use crate::codec::{Decoder, Encoder};
 use crate::linear_to_ulaw;
 
 /// A peer: it says a tone and keeps what it hears.
-struct Peer {
+pub(super) struct Peer {
     member: Member,
     far: UdpSocket,
     codec: Codec,
@@ -15,14 +15,14 @@ struct Peer {
     hertz: f64,
     encoder: Encoder,
     decoder: Decoder,
-    said: usize,
-    sequence: u16,
+    pub(super) said: usize,
+    pub(super) sequence: u16,
     /// What it heard, and the sequence numbers and timestamps of the packets.
     heard: Vec<i16>,
-    packets: Vec<(u16, u32)>,
+    pub(super) packets: Vec<(u16, u32)>,
 }
 
-fn member(place: usize) -> Member {
+pub(super) fn member(place: usize) -> Member {
     Member::leg(place).expect("a place")
 }
 
@@ -31,7 +31,14 @@ fn sine(hertz: f64, n: usize) -> i16 {
 }
 
 impl Peer {
-    fn comes(room: &mut Room, place: usize, codec: Codec, ptime: u32, hertz: f64, start: Instant) -> Self {
+    pub(super) fn comes(
+        room: &mut Room,
+        place: usize,
+        codec: Codec,
+        ptime: u32,
+        hertz: f64,
+        start: Instant,
+    ) -> Self {
         let payload_type = codec.payload_type();
         let (leg, far) = leg(|spec| Some(MediaSpec { codec, payload_type, ptime, ..spec }), start);
         assert!(room.add(member(place), leg));
@@ -115,7 +122,7 @@ impl Peer {
 }
 
 /// So many steps of 10 ms, in which each says what is due.
-fn talk(room: &mut Room, peers: &mut [&mut Peer], steps: std::ops::Range<u64>, start: Instant) {
+pub(super) fn talk(room: &mut Room, peers: &mut [&mut Peer], steps: std::ops::Range<u64>, start: Instant) {
     for n in steps {
         let now = start + Duration::from_millis(10 * n);
         for peer in peers.iter_mut().filter(|peer| (10 * n).is_multiple_of(u64::from(peer.ptime))) {
@@ -240,7 +247,8 @@ fn who_is_muted_is_not_heard_and_who_is_held_hears_music_and_is_not_heard() {
 }
 
 /// Says a tone of 1100 Hz and keeps what it hears, in A-law.
-struct Sings {
+#[derive(Default)]
+pub(super) struct Sings {
     heard: Arc<Mutex<Vec<u8>>>,
     at: usize,
 }

@@ -1,0 +1,123 @@
+//! A transfer that the peer asks for (REFER), where its trunk's `accept_refer` lets it: whom it names is called,
+//! and takes its place.
+//!
+//! ```text
+//! REFER ─▶ refused: 603
+//!   └▶ 202, NOTIFY 100 ─▶ Calling: party ⇄ agent as before ── answered ─▶ Replaced: agent ⇄ who was called
+//!                            │ refused, nobody                              │ NOTIFY 200; the old leg's BYE,
+//!                            ▼                                              ▼ or ours after 2 s
+//!                        NOTIFY with the code; as before                   gone
+//! ```
+//! A peer that hangs up behind its 202 has gone: the agent waits for who is called.
+
+use std::collections::VecDeque;
+
+use trunkline_routing::{RouteTable, decide_transfer};
+use trunkline_sdp::control::{AgentNews, Transfer, TransferMode};
+use trunkline_sdp::{Hearing, Member, Members};
+use trunkline_signalling::dialog::{Cx, ReferIn};
+
+use super::transfer::{PEER_HANGS_UP, Stage, Transferring, Wish};
+use super::{Call, Phase};
+use crate::{EndedBy, Output};
+
+impl Call {
+    /// Whom the peer wants us to call, told once.
+    pub(crate) fn take_asked(&mut self) -> Option<ReferIn> {
+        self.asked.take()
+    }
+
+    /// The peer wants us to call somebody.
+    pub(crate) fn refer_asked(
+        &mut self,
+        cx: &mut Cx<'_>,
+        table: &RouteTable,
+        refer: &ReferIn,
+        out: &mut VecDeque<Output>,
+    ) {
+        let party = self.party;
+        let free = self.phase == Phase::Talking && self.transfer.is_none() && self.joined.is_none();
+        let target = decide_transfer(table, &self.route, &self.peer_host(), refer.to.uri.as_str());
+        let route = match target {
+            Ok(route) if free && route.bridge.is_ok() && self.agent_here => route,
+            refused => {
+                if let Err(refusal) = refused {
+                    tracing::info!(call = %self.id, reason = %refusal, "a REFER of the peer's is refused: 603");
+                }
+                self.on_line(party, cx, |line, cx| line.leg.answer_refer(cx, 603));
+                return;
+            }
+        };
+        self.step("the peer has us call somebody");
+        self.on_line(party, cx, |line, cx| line.leg.answer_refer(cx, 202));
+        let ask = Transfer { to: route.to.clone(), mode: TransferMode::Bridge, ..Transfer::default() };
+        let stage = Stage::Referring { accepted: true, consult: None };
+        self.transfer = Some(Box::new(Transferring { ask, route, wish: Wish::Peers, stage, deadline: None }));
+        self.call_target(cx, out);
+        self.act(cx, out);
+    }
+
+    /// Who was called is there: it takes the party's place.
+    pub(super) fn takes_place(&mut self, cx: &mut Cx<'_>, member: Member, out: &mut VecDeque<Output>) {
+        let old = std::mem::replace(&mut self.party, member);
+        self.step("who was called takes the place of who wanted it");
+        self.transferred_to = self.transfer.as_ref().map(|transfer| transfer.route.to.clone());
+        if let Some(transfer) = &mut self.transfer {
+            transfer.stage = Stage::Replaced { old };
+            transfer.deadline = Some(cx.now.mono + PEER_HANGS_UP);
+        }
+        let talkers = Members::of(&[member, Member::AGENT]);
+        out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
+        self.on_line(old, cx, |line, cx| line.leg.notify(cx, 200));
+        self.tell(AgentNews::ParticipantJoined { participant: member.to_string() }, out);
+        self.tell(AgentNews::ParticipantLeft { participant: old.to_string() }, out);
+        if self.line(old).is_none_or(|line| line.leg.is_over()) {
+            self.transfer = None;
+        }
+    }
+
+    /// The leg whose place was taken has not hung up.
+    pub(super) fn old_leg_stays(&mut self, cx: &mut Cx<'_>, old: Member, out: &mut VecDeque<Output>) {
+        self.transfer = None;
+        self.on_line(old, cx, |line, cx| line.leg.hang_up(cx, 480));
+        self.act(cx, out);
+    }
+
+    /// Nobody came: the peer is told, and things are as before.
+    pub(super) fn nobody_came(
+        &mut self,
+        cx: &mut Cx<'_>,
+        out: &mut VecDeque<Output>,
+        code: Option<u16>,
+        called: Option<Member>,
+    ) {
+        let party = self.party;
+        if let Some(called) = called {
+            self.on_line(called, cx, |line, cx| line.leg.hang_up(cx, 487));
+        }
+        self.on_line(party, cx, |line, cx| line.leg.notify(cx, code.unwrap_or(503)));
+        if self.line(party).is_none_or(|line| line.leg.is_over()) {
+            self.fail(
+                cx,
+                out,
+                480,
+                EndedBy::Gateway,
+                "the caller left, and who it wanted called did not come",
+            );
+        }
+        self.act(cx, out);
+    }
+
+    /// The party has hung up. Whether the call goes on, since somebody is called to take its place.
+    pub(super) fn party_goes(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) -> bool {
+        let calling = self.transfer.as_ref().is_some_and(|transfer| {
+            transfer.wish == Wish::Peers && matches!(transfer.stage, Stage::Calling { .. })
+        });
+        if calling {
+            self.step("the peer left; who it wanted called takes its place");
+            self.close_port(self.party, out);
+            self.act(cx, out);
+        }
+        calling
+    }
+}
