@@ -216,7 +216,8 @@ fn events_tell_what_happens_and_what_was_missed_with_numbers_masked() {
 #[test]
 fn schemathesis_finds_the_api_as_it_is_described() {
     let (shown, entry) = key("schemathesis", "admin");
-    let tables = TABLES.replace("[\"+1*\"]", "[\"+1*\", \"+44*\"]");
+    // Nobody answers there, and older clients wait for it.
+    let tables = TABLES.replace("[\"+1*\"]", "[\"+1*\", \"+44*\"]") + "ringing_timeout_seconds = 1\n";
     let mut daemon = Setup::new(&tables).api(&format!("requests_per_second = 100000\n{entry}")).start();
     let program =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/schemathesis/bin/schemathesis");
