@@ -90,7 +90,12 @@ impl Baresip {
 
 /// A WAV file of a tone, 8000 Hz, mono, 16 bit.
 pub fn wav(path: &Path, hertz: f64, seconds: u32) {
-    let samples = 8000 * seconds;
+    tones(path, &[(hertz, seconds * 1000)]);
+}
+
+/// The same of several tones, one behind the other, with their milliseconds.
+pub fn tones(path: &Path, tones: &[(f64, u32)]) {
+    let samples: u32 = tones.iter().map(|(_, milliseconds)| 8 * milliseconds).sum();
     let mut bytes = Vec::from(*b"RIFF");
     bytes.extend((36 + samples * 2).to_le_bytes());
     bytes.extend(*b"WAVEfmt ");
@@ -105,9 +110,11 @@ pub fn wav(path: &Path, hertz: f64, seconds: u32) {
     }
     bytes.extend(*b"data");
     bytes.extend((samples * 2).to_le_bytes());
-    for n in 0..samples {
-        let sample = 8000.0 * (std::f64::consts::TAU * hertz * f64::from(n) / 8000.0).sin();
-        bytes.extend((sample as i16).to_le_bytes());
+    for (hertz, milliseconds) in tones {
+        for n in 0..8 * milliseconds {
+            let sample = 8000.0 * (std::f64::consts::TAU * hertz * f64::from(n) / 8000.0).sin();
+            bytes.extend((sample as i16).to_le_bytes());
+        }
     }
     std::fs::write(path, bytes).expect("written");
 }

@@ -136,6 +136,11 @@ pub fn call_over_ipv6(port: u16, number: &str, tool: &str, milliseconds: u32, mo
     hear(sipp, &format!("--bind ::1 {tool}"), milliseconds, more)
 }
 
+/// The same for a call whose description comes late, with the ACK: `uac_late_media`.
+pub fn call_with_late_media(port: u16, number: &str, tool: &str, milliseconds: u32, more: &[&str]) -> Value {
+    hear(Sipp::new("uac_late_media", port, number), tool, milliseconds, more)
+}
+
 fn hear(sipp: Sipp, tool: &str, milliseconds: u32, more: &[&str]) -> Value {
     let result = std::env::temp_dir().join(format!("rtp-{}-{}.json", std::process::id(), free_port()));
     let tool = format!("{tool} --json {}", result.display());

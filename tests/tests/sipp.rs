@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use trunkline_tests::daemon::{free_port, poll};
-use trunkline_tests::peers::{Sipp, call_over_ipv6, call_with_media};
+use trunkline_tests::heard::{hertz, sound, stretches};
+use trunkline_tests::peers::{Sipp, call_over_ipv6, call_with_late_media, call_with_media};
 use trunkline_tests::{Daemon, Setup};
 
 fn tables(silent_agent: u16) -> String {
@@ -201,6 +202,31 @@ fn a_late_offer_is_answered_with_an_offer() {
             "{record}"
         );
     }
+}
+
+#[test]
+fn a_caller_whose_answer_comes_late_hears_the_first_word() {
+    let wav = std::env::temp_dir().join(format!("trunkline-word-{}.wav", std::process::id()));
+    // It begins with another tone, which is heard or lost.
+    trunkline_tests::baresip::tones(&wav, &[(900.0, 300), (500.0, 5000)]);
+    let tables = tables(9).replace("builtin:tone", &format!("builtin:announce?file={}", wav.display()));
+    // SIPp takes a 200 that is sent again over TCP for one too many.
+    let mut daemon = Setup::new(&tables).sip("t1_milliseconds = 2000").start();
+    for transport in ["u1", "t1"] {
+        let heard = daemon.folder.join("heard.wav");
+        // Its ACK comes a second after our answer: what was said till then would be lost.
+        let tool = format!("--silent --secs 2.5 --wav {}", heard.display());
+        let _ = call_with_late_media(daemon.sip, "+14155550101", &tool, 2000, &["-t", transport]);
+        let (first, then) = (hertz(&heard, 0.1, 0.25), hertz(&heard, 0.5, 1.5));
+        assert!(
+            (first - 900.0).abs() < 12.0 && (then - 500.0).abs() < 8.0,
+            "{transport}: {first}, {then} Hz"
+        );
+        let word = sound(&heard, 0.0, 0.3);
+        assert!(word > 0.28, "{transport}: {word} s of {:?}", stretches(&heard));
+        assert_eq!(daemon.record()["sip_code"], 200);
+    }
+    let _ = std::fs::remove_file(wav);
 }
 
 #[test]

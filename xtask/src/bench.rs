@@ -1,8 +1,9 @@
-//! `cargo xtask bench load | soak`: the daemon under load, beside its peers.
+//! `cargo xtask bench load | soak | dtmf`: the daemon under load, beside its peers.
 //!
 //! ```text
 //! cargo xtask bench load [--rounds 3] [--seconds 20] [--kit ../shared/perf]
 //! cargo xtask bench soak [--calls 100000 | --minutes 60]
+//! cargo xtask bench dtmf
 //! ```
 //! The server under test has CPU 1, the generator CPU 0. Ours and the peer take turns within each
 //! round, and what is printed are medians and their ratio: absolute figures of a noisy machine say
@@ -22,7 +23,15 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     match arguments.first().map(String::as_str) {
         Some("load") => load::run(&options),
         Some("soak") => soak::run(&options),
-        _ => bail!("write: cargo xtask bench load | soak"),
+        Some("dtmf") => crate::run_with(crate::cargo().args([
+            "bench",
+            "--locked",
+            "-p",
+            "trunkline-benches",
+            "--bench",
+            "dtmf",
+        ])),
+        _ => bail!("write: cargo xtask bench load | soak | dtmf"),
     }
 }
 

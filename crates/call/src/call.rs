@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use trunkline_routing::{Caller, Route, Trunk};
 use trunkline_sdp::Member;
-use trunkline_sdp::control::TransferResult;
+use trunkline_sdp::control::{Transcript, TransferResult};
 use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent, ReferIn};
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
@@ -112,6 +112,10 @@ pub(crate) struct Call {
     gone: Vec<Gone>,
     /// It was there and is sought.
     agent_away: bool,
+    /// The caller's side holds the call.
+    held: bool,
+    /// What was said, as the agent tells it.
+    transcript: Vec<Transcript>,
     started: Now,
     answered: Option<Now>,
     /// Ringing timeout, then the longest duration, then the wait for the room to close.
@@ -159,6 +163,8 @@ impl Call {
             transferred_to: None,
             gone: Vec::new(),
             agent_away: false,
+            held: false,
+            transcript: Vec::new(),
             started: now,
             answered: None,
             deadline: None,

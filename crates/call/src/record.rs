@@ -1,7 +1,7 @@
 //! The record of a call, written once at its end.
 
 use serde::Serialize;
-use trunkline_sdp::control::TransferResult;
+use trunkline_sdp::control::{Transcript, TransferResult};
 
 use trunkline_routing::Pii;
 
@@ -100,6 +100,9 @@ pub struct CallRecord {
     pub transferred_to: Option<String>,
     /// How the last transfer came out.
     pub transfer: Option<TransferResult>,
+    /// What was said, as the agent told it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transcript: Vec<Transcript>,
     /// Codec.
     pub codec: Option<&'static str>,
     /// Media.

@@ -1,13 +1,18 @@
-//! What an agent or the API asks of a live call's room: its recording, sounds.
+//! What an agent or the API asks of a live call's room: its recording, sounds; what was said.
 
 use std::collections::VecDeque;
 
 use trunkline_sdp::Member;
-use trunkline_sdp::control::{Play, Recording};
-use trunkline_sdp::media::Sound;
+use trunkline_sdp::control::{AgentNews, Play, Recording, Transcript};
+use trunkline_sdp::media::{MediaSpec, Sound};
 
 use super::{Call, Phase};
 use crate::Output;
+
+/// Most pieces of a conversation that a record holds; further ones are left out.
+const MAX_PIECES: usize = 2000;
+/// Most bytes of them.
+const MAX_TRANSCRIPT: usize = 256 * 1024;
 
 impl Call {
     /// Begins, pauses, resumes or ends the recording of an answered call.
@@ -34,6 +39,22 @@ impl Call {
                 Output::Play { call: self.handle, member, sound: Sound::named(name), repeat: play.repeat }
             }
         });
+    }
+
+    /// Keeps a piece of the conversation for the record.
+    pub(super) fn note(&mut self, piece: Transcript) {
+        let kept: usize = self.transcript.iter().map(|piece| piece.text.len()).sum();
+        if self.transcript.len() < MAX_PIECES && kept + piece.text.len() <= MAX_TRANSCRIPT {
+            self.transcript.push(piece);
+        }
+    }
+
+    /// The caller's side has agreed on new terms: the agent is told where it holds the call now, or came back.
+    pub(super) fn note_hold(&mut self, spec: &MediaSpec, out: &mut VecDeque<Output>) {
+        if self.held == spec.sends {
+            self.held = !spec.sends;
+            self.tell(AgentNews::Hold { on: self.held }, out);
+        }
     }
 
     /// The leg of that name, as `participant_joined` tells it; the first where none is named.

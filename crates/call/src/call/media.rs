@@ -77,6 +77,9 @@ impl Call {
         match settled {
             Some(Ok(Some(spec))) => {
                 self.step("the peer's new offer is taken");
+                if member == Member::FIRST {
+                    self.note_hold(&spec, out);
+                }
                 out.push_back(Output::UpdateMedia(self.handle, member, spec));
             }
             Some(Err(reason)) => {

@@ -180,7 +180,8 @@ impl Call {
             // No part of a call's own affairs yet.
             AgentAsk::Record { record } => self.record(record, out),
             AgentAsk::Play { play } => self.play(&play, out),
-            AgentAsk::Mute { .. } | AgentAsk::Transcript { .. } => {}
+            AgentAsk::Transcript { transcript } => self.note(transcript),
+            AgentAsk::Mute { .. } => {}
         }
     }
 

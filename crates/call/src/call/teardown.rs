@@ -153,6 +153,7 @@ impl Call {
             reason: ending.reason,
             sip_code: self.sip_code,
             codec: self.first.selection.as_ref().map(|selection| selection.codec.name()),
+            transcript: std::mem::take(&mut self.transcript),
             transferred_to: self.transferred_to.take(),
             transfer: self.transfer_result.take(),
             media: self.stats,

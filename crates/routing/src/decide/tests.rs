@@ -390,6 +390,24 @@ fn the_default_agent_answers_numbers_that_have_none() {
 }
 
 #[test]
+fn a_header_is_itself_in_every_spelling_and_no_other_ones_look_alike() {
+    let account = |more: &str| {
+        let more = format!("{CALLER}{more}");
+        let attributes = route(ask("192.0.2.9", "sip:+14155550101@gw", &more).0).attributes.into_inner();
+        let values = attributes.into_iter().filter(|(name, _)| name == "account").map(|(_, value)| value);
+        values.collect::<Vec<_>>()
+    };
+    for spelling in ["X-Account: 42", "x-account : 42", "X-ACCOUNT:42", "X-Account:\r\n 42"] {
+        assert_eq!(account(&format!("{spelling}\r\n")), ["42"], "{spelling}");
+    }
+    assert_eq!(account("X-Account: 42\r\nx-account: 666\r\n"), ["42"], "one value, the first");
+    for other in ["X_Account: 666", "X-Account-: 666", "XX-Account: 666", "Subject: a\r\n X-Account: 666"] {
+        assert_eq!(account(&format!("{other}\r\n")), [""; 0], "{other}");
+    }
+    assert_eq!(account("X-Account: a\u{1b}[31mb\r\n"), ["a[31mb"], "nothing that moves a cursor");
+}
+
+#[test]
 fn the_numbers_word_on_hiding_wins_over_the_trunks() {
     for (trunk, number, hidden) in [
         ("", "", false),
