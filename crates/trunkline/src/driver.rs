@@ -275,6 +275,7 @@ impl Edges {
             Output::Play { call, member, sound, repeat } => self.play(call, member, sound, repeat),
             Output::Hush(call, member) => self.pool.hush(call.0, member),
             Output::Digit(call, digit, member) => self.pool.digit(call.0, digit, member),
+            Output::SuppressNoise(call, member) => self.pool.clean(call.0, member, true),
             Output::Record { call, call_id, task } => self.recordings.ask(&self.pool, call, &call_id, task),
             Output::Tell(call, news) => self.pool.tell(call.0, *news),
             Output::TransferEnded(call, result) => {
