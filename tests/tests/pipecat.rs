@@ -11,9 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use trunkline_tests::certificates::Authority;
-use trunkline_tests::daemon::poll;
+use trunkline_tests::daemon::{free_port, poll};
 use trunkline_tests::heard::{Stretch, sound, stretches};
-use trunkline_tests::peers::{Bot, Sipp, call_with_media};
+use trunkline_tests::peers::{Bot, Callee, Sipp, call_with_media};
 use trunkline_tests::{Daemon, Setup};
 
 /// A bot resamples in Python and wants a core: one test at a time has the machine.
@@ -161,7 +161,7 @@ fn the_bot_hangs_up_at_every_rate() {
     for rate in RATES {
         let bot = Bot::start(&["--rate", rate, "--end-silence", "0"]);
         let mut daemon = daemon(&bot, "echo");
-        let media = trunkline_tests::daemon::free_port().to_string();
+        let media = free_port().to_string();
         let arguments =
             ["-key", "mport", &media, "-key", "tool", "--hz 300 --secs 2 --dtmf 9@0.8", "-d", "6000"];
         // SIPp does not expect the BYE.
@@ -173,6 +173,61 @@ fn the_bot_hangs_up_at_every_rate() {
             "{rate} Hz: {record}"
         );
     }
+}
+
+/// Tables whose bot may have its callers put through by a carrier at that port.
+fn tables_of_transfers(bot: &Bot, mode: &str, carrier: u16) -> String {
+    let tables = tables(&format!("ws://127.0.0.1:{}/ws?mode={mode}", bot.port));
+    let address = format!("name = \"carrier\"\naddress = \"sip:127.0.0.1:{carrier};transport=udp\"");
+    let tables = tables.replace("name = \"carrier\"", &address);
+    let tables = tables.replace("protocol = \"twilio\"", "protocol = \"twilio\"\nevents = true");
+    tables.replace("inbound = \"bot\"", "inbound = \"bot\"\nallowed_destinations = [\"+1415*\"]")
+}
+
+#[test]
+fn a_bot_has_its_caller_put_through_by_the_carrier_and_is_told_where_that_fails() {
+    let _alone = alone();
+    for (scenario, ok, code) in [("uac_refer_ok", true, 200), ("uac_refer_refused", false, 603)] {
+        let bot = Bot::start(&["--end-silence", "0"]);
+        let mut daemon = Daemon::start(&tables_of_transfers(&bot, "transfer", free_port()));
+        Sipp::new(scenario, daemon.sip, "+14155550100").run();
+        let record = daemon.record();
+        assert_eq!(record["transfer"]["ok"], ok, "{scenario}: {record}");
+        let stats = over(&bot);
+        let result = &stats["news"][0]["transfer_result"];
+        assert_eq!(
+            (&result["ok"], &result["code"]),
+            (&Value::from(ok), &Value::from(code)),
+            "{scenario}: {stats}"
+        );
+        if !ok {
+            // It spoke on and ended the call itself.
+            assert_eq!(record["ended_by"], "agent", "{record}");
+        }
+    }
+}
+
+#[test]
+fn a_bot_has_its_caller_bridged_to_somebody_whom_it_hears() {
+    let _alone = alone();
+    let media = free_port().to_string();
+    let result = std::env::temp_dir().join(format!("bridged-{}-{media}.json", std::process::id()));
+    let tool = format!("--hz 500 --secs 2 --json {}", result.display());
+    let mut callee = Callee::new("uas_answer", "u1", &["-key", "mport", &media, "-key", "tool", &tool]);
+    let bot = Bot::start(&[]);
+    let mut daemon = Daemon::start(&tables_of_transfers(&bot, "bridge", callee.port));
+    let caller = call_with_media(daemon.sip, "+14155550100", "--hz 700 --secs 4", 4500, &[]);
+    let heard: Value =
+        poll("what the callee heard", || serde_json::from_str(&std::fs::read_to_string(&result).ok()?).ok());
+    assert!(callee.went_through(), "its BYE came");
+    let _ = std::fs::remove_file(result);
+    let hertz = |heard: &Value| heard["peak_hz"].as_f64().unwrap_or_default();
+    assert!((hertz(&heard) - 700.0).abs() < 10.0, "the callee hears the caller: {heard}");
+    assert!((hertz(&caller) - 500.0).abs() < 10.0, "the caller hears the callee: {caller}");
+    let record = daemon.record();
+    assert_eq!(record["transferred_to"], "+14155550177", "{record}");
+    let stats = over(&bot);
+    assert_eq!(stats["news"][0]["transfer_result"]["ok"], true, "{stats}");
 }
 
 #[test]

@@ -19,6 +19,7 @@
 mod asks;
 mod consultation;
 mod dial;
+mod floor;
 mod line;
 mod media;
 mod outcome;
@@ -34,8 +35,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trunkline_routing::{Caller, Route, Trunk};
-use trunkline_sdp::Member;
 use trunkline_sdp::control::{Transcript, TransferResult};
+use trunkline_sdp::{Member, Members};
 use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent, ReferIn};
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
@@ -101,6 +102,11 @@ pub(crate) struct Call {
     transfer: Option<Box<Transferring>>,
     /// The leg of the party that the call is with: the caller or the callee, or who has taken its place.
     party: Member,
+    /// The party is held by us, and whom nobody hears.
+    held: bool,
+    muted: Members,
+    /// The party holds us.
+    holds: bool,
     /// The leg that the caller was joined with.
     joined: Option<Member>,
     /// How the last transfer came out, and to whom the caller went.
@@ -112,8 +118,6 @@ pub(crate) struct Call {
     gone: Vec<Gone>,
     /// It was there and is sought.
     agent_away: bool,
-    /// The caller's side holds the call.
-    held: bool,
     /// What was said, as the agent tells it.
     transcript: Vec<Transcript>,
     started: Now,
@@ -158,12 +162,14 @@ impl Call {
             transfer: None,
             party: Member::FIRST,
             asked: None,
+            held: false,
+            muted: Members::NONE,
+            holds: false,
             joined: None,
             transfer_result: None,
             transferred_to: None,
             gone: Vec::new(),
             agent_away: false,
-            held: false,
             transcript: Vec::new(),
             started: now,
             answered: None,
@@ -332,6 +338,7 @@ impl Call {
             LegEvent::Progress(_, body) => self.leg_progress(member, &body, out),
             LegEvent::Answered(answer) if first => self.callee_answered(cx, &answer.body, out),
             LegEvent::Answered(answer) => self.leg_answered(cx, member, &answer.body, out),
+            LegEvent::Reoffered(answer) => self.reoffered(cx, member, answer, out),
             LegEvent::Referred(told) if party => self.refer_told(cx, told, out),
             LegEvent::Referred(_) => {}
             LegEvent::Refer(refer) if party => self.asked = Some(refer),

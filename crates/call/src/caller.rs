@@ -200,7 +200,11 @@ impl Caller {
                 });
             }
             LegEvent::Refer(_) => return self.with_leg(now, |leg, cx| leg.answer_refer(cx, 603)),
-            LegEvent::Acknowledged(_) | LegEvent::Info(_) | LegEvent::Message(_) | LegEvent::Referred(_) => {
+            LegEvent::Acknowledged(_)
+            | LegEvent::Info(_)
+            | LegEvent::Message(_)
+            | LegEvent::Referred(_)
+            | LegEvent::Reoffered(_) => {
                 return;
             }
         };

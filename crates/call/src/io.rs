@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_routing::{Agent, Pii, Route, RouteTable};
-use trunkline_sdp::control::{AgentAsk, Recording};
-use trunkline_sdp::control::{AgentNews, Transfer, TransferResult};
+use trunkline_sdp::control::{AgentAsk, AgentNews, Recording, Transfer, TransferResult};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
 use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
@@ -105,6 +104,8 @@ pub enum Input {
     RoomClosed(CallHandle, MediaStats),
     /// End the call, for this reason; from the API or the agent's own REST call.
     HangUp(CallHandle),
+    /// Hold the party, or come back to it.
+    Hold(CallHandle, bool),
     /// Put the caller through.
     Transfer(CallHandle, Box<Transfer>),
     /// End the consultation of a warm transfer: join the caller; whether the agent stays.

@@ -139,6 +139,9 @@ impl Shard {
                 }
             }
             Input::Room(call, event) => self.room_event(call, event, now),
+            Input::Hold(call, on) => {
+                self.with_call(call, now, |call, cx, out| call.hold(cx, on, out));
+            }
             Input::Transfer(call, ask) => self.transfer(call, *ask, now),
             Input::CompleteTransfer(call, stays) => {
                 self.with_call(call, now, |call, cx, out| call.complete_transfer(cx, stays, out));

@@ -2,7 +2,7 @@
 //!
 //! [`Dialog`] holds what both sides must agree on: identifiers, sequence numbers, route set, remote
 //! target. [`Leg`] is the machine round it: one SIP dialog of a call from INVITE to BYE, with its
-//! parts in files of their own (`uas`, `uac`, `early`, `late`, `leaving`, `offers`, `refer`, `reliable`, `session_timer`).
+//! parts in files of their own (`uas`, `uac`, `early`, `late`, `leaving`, `offers`, `refer`, `reliable`, `reoffer`, `session_timer`).
 
 mod account;
 mod early;
@@ -13,6 +13,7 @@ mod offers;
 mod policy;
 mod refer;
 mod reliable;
+mod reoffer;
 mod session_timer;
 mod state;
 mod uac;

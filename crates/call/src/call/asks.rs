@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use trunkline_sdp::Member;
-use trunkline_sdp::control::{AgentNews, Play, Recording, Transcript};
-use trunkline_sdp::media::{MediaSpec, Sound};
+use trunkline_sdp::control::{Play, Recording, Transcript};
+use trunkline_sdp::media::Sound;
 
 use super::{Call, Phase};
 use crate::Output;
@@ -29,10 +29,12 @@ impl Call {
         out.push_back(Output::Record { call: self.handle, call_id: self.id.clone(), task });
     }
 
-    /// Plays a sound to somebody instead of what it would hear, or no more where none is named.
+    /// Plays a sound to somebody instead of what it would hear, or no more where none is named; not while a
+    /// transfer or a hold has its own played.
     pub(crate) fn play(&mut self, play: &Play, out: &mut VecDeque<Output>) {
         let member = self.leg_named(play.participant.as_deref());
-        let (Some(member), Phase::Talking) = (member, self.phase) else { return };
+        let free = self.transfer.is_none() && !self.held;
+        let (Some(member), Phase::Talking, true) = (member, self.phase, free) else { return };
         out.push_back(match play.sound.as_str() {
             "" => Output::Hush(self.handle, member),
             name => {
@@ -49,18 +51,10 @@ impl Call {
         }
     }
 
-    /// The caller's side has agreed on new terms: the agent is told where it holds the call now, or came back.
-    pub(super) fn note_hold(&mut self, spec: &MediaSpec, out: &mut VecDeque<Output>) {
-        if self.held == spec.sends {
-            self.held = !spec.sends;
-            self.tell(AgentNews::Hold { on: self.held }, out);
-        }
-    }
-
-    /// The leg of that name, as `participant_joined` tells it; the first where none is named.
+    /// The leg of that name, as `participant_joined` tells it; the party where none is named.
     fn leg_named(&self, name: Option<&str>) -> Option<Member> {
         match name {
-            None | Some("caller" | "callee") => Some(Member::FIRST),
+            None | Some("caller" | "callee") => Some(self.party),
             Some(name) => {
                 let mut legs = (0..Member::COUNT).filter_map(Member::leg);
                 legs.find(|leg| leg.to_string() == name)

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use trunkline_sdp::Member;
+use trunkline_sdp::{Direction, Member};
 use trunkline_signalling::dialog::{Cx, OfferIn};
 use trunkline_sip::Request;
 use trunkline_sip::text::OneLine;
@@ -54,7 +54,7 @@ impl Call {
             }
             let body = match offer {
                 OfferIn::Wanted => {
-                    match line.new_offer() {
+                    match line.new_offer(Direction::SendRecv) {
                         Some(sdp) => line.leg.accept_offer(cx, &sdp),
                         None => line.leg.refuse_offer(cx, 488),
                     }
@@ -77,9 +77,7 @@ impl Call {
         match settled {
             Some(Ok(Some(spec))) => {
                 self.step("the peer's new offer is taken");
-                if member == Member::FIRST {
-                    self.note_hold(&spec, out);
-                }
+                self.peer_holds(member, !spec.sends, out);
                 out.push_back(Output::UpdateMedia(self.handle, member, spec));
             }
             Some(Err(reason)) => {

@@ -67,7 +67,7 @@ impl Call {
             transfer.deadline = Some(cx.now.mono + PEER_HANGS_UP);
         }
         let talkers = Members::of(&[member, Member::AGENT]);
-        out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
+        self.arrange(Hearing::among(talkers), out);
         self.on_line(old, cx, |line, cx| line.leg.notify(cx, 200));
         self.tell(AgentNews::ParticipantJoined { participant: member.to_string() }, out);
         self.tell(AgentNews::ParticipantLeft { participant: old.to_string() }, out);

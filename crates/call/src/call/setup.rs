@@ -180,11 +180,10 @@ impl Call {
                 self.complete_transfer(cx, transfer_complete.agent_stays, out);
             }
             AgentAsk::TransferCancel => self.cancel_transfer(cx, out),
-            // No part of a call's own affairs yet.
-            AgentAsk::Record { record } => self.record(record, out),
+            AgentAsk::Mute { mute } => self.mute(&mute, out),
             AgentAsk::Play { play } => self.play(&play, out),
+            AgentAsk::Record { record } => self.record(record, out),
             AgentAsk::Transcript { transcript } => self.note(transcript),
-            AgentAsk::Mute { .. } => {}
         }
     }
 

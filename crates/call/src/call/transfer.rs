@@ -115,8 +115,8 @@ impl Call {
         if self.phase != Phase::Talking || self.announce {
             return self.tell_result(refuse("the call is not answered"), out);
         }
-        if self.transfer.is_some() || self.joined.is_some() {
-            return self.tell_result(refuse("another transfer has the call already"), out);
+        if self.transfer.is_some() || self.joined.is_some() || self.held {
+            return self.tell_result(refuse("another transfer has the call already, or it is held"), out);
         }
         let peer = self.peer_host();
         let route = match decide_transfer(table, &self.route, &peer, &ask.to) {
@@ -225,7 +225,7 @@ impl Call {
         out.push_back(Output::Play { call: self.handle, member: self.party, sound, repeat: true });
         // The agent hears the telephone ring that it is to talk on; else nobody hears anybody for now.
         let talkers = if talks { Members::of(&[Member::AGENT, member]) } else { Members::NONE };
-        out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
+        self.arrange(Hearing::among(talkers), out);
     }
 
     /// The second leg is answered and can be heard.
@@ -237,7 +237,7 @@ impl Call {
         transfer.deadline = None;
         let Some(proof) = Proof::of(&transfer.ask) else { return self.target_is_there(cx, member, out) };
         transfer.stage = Stage::Proving { member, proof };
-        out.push_back(Output::Arrange(self.handle, Hearing::default()));
+        self.arrange(Hearing::default(), out);
         out.push_back(Output::Listen(self.handle, member, true));
         self.ask_for_proof(cx, out);
     }
@@ -253,7 +253,7 @@ impl Call {
             transfer.stage = Stage::Consulting { member };
             self.step("the agent talks to who was called");
             let talkers = Members::of(&[Member::AGENT, member]);
-            out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
+            self.arrange(Hearing::among(talkers), out);
             let participant = member.to_string();
             return self.tell(AgentNews::ParticipantJoined { participant }, out);
         }
@@ -274,7 +274,7 @@ impl Call {
         if stays && self.agent_here {
             talkers = talkers.with(Member::AGENT);
         }
-        out.push_back(Output::Arrange(call, Hearing::among(talkers)));
+        self.arrange(Hearing::among(talkers), out);
         if !talkers.contains(Member::AGENT) && self.agent_here {
             self.agent_here = false;
             out.push_back(Output::DropAgent(call));
@@ -304,7 +304,7 @@ impl Call {
         if let Some(member) = member {
             self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 487));
             let talkers = Members::of(&[self.party, Member::AGENT]);
-            out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
+            self.arrange(Hearing::among(talkers), out);
             out.push_back(Output::Hush(self.handle, self.party));
         }
         self.on_line(self.party, cx, |line, _| line.leg.forget_refer());
@@ -382,7 +382,7 @@ impl Call {
         self.joined = None;
         if self.agent_here {
             let talkers = Members::of(&[self.party, Member::AGENT]);
-            out.push_back(Output::Arrange(self.handle, Hearing::among(talkers)));
+            self.arrange(Hearing::among(talkers), out);
             return self.tell(AgentNews::ParticipantLeft { participant: member.to_string() }, out);
         }
         self.fail(cx, out, 480, EndedBy::Callee, "who the caller was transferred to hung up");

@@ -14,6 +14,7 @@ use crate::{Advertised, MediaStats, Spread};
 mod asks;
 mod dialogs;
 mod encryption;
+mod floor;
 mod hostile;
 mod ladders;
 mod outgoing;

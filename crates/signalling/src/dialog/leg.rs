@@ -19,6 +19,7 @@ use super::offers::PendingOffer;
 use super::policy::InDialogPolicy;
 use super::refer::{ReferIn, Referrals, Referred};
 use super::reliable::Reliable;
+use super::reoffer::Reoffer;
 use super::session_timer::{Due as TimerDue, SessionTimer};
 use super::state::Dialog;
 use super::uac::PlacingState;
@@ -98,6 +99,8 @@ pub enum LegEvent {
     Referred(Referred),
     /// A REFER of the peer's; to be settled by `answer_refer`.
     Refer(ReferIn),
+    /// The answer to an offer of ours in mid-call, or the code of its refusal.
+    Reoffered(Result<Bytes, u16>),
 }
 
 #[derive(Debug)]
@@ -142,6 +145,8 @@ pub struct Leg {
     pub(super) invite_cseq: u32,
     /// What a leg that we place has beside.
     pub(super) placing: Option<Box<PlacingState>>,
+    /// An offer of ours in mid-call.
+    pub(super) reoffer: Option<Reoffer>,
     /// REFERs, once there was one.
     pub(super) referrals: Option<Box<Referrals>>,
 }
@@ -163,6 +168,7 @@ impl Leg {
             local_sdp: String::new(),
             invite_cseq: 0,
             placing: None,
+            reoffer: None,
             referrals: None,
         }
     }
@@ -192,7 +198,7 @@ impl Leg {
             State::Leaving { bye } => Some(bye),
             State::New | State::Incoming { .. } | State::Confirmed | State::Ended => None,
         };
-        [own, self.refresh, self.refer_transaction()].into_iter().flatten()
+        [own, self.refresh, self.refer_transaction(), self.reoffer_transaction()].into_iter().flatten()
     }
 
     /// A request inside the dialog.
@@ -267,6 +273,7 @@ impl Leg {
             }
             _ if self.refresh == Some(tx) => self.refresh_response(cx, response),
             _ if self.refer_transaction() == Some(tx) => self.refer_response(cx, response),
+            _ if self.reoffer_transaction() == Some(tx) => self.reoffer_response(cx, response),
             // A copy of the 2xx to our INVITE: its ACK was lost.
             _ if is_ok_to_invite(response) => self.handle_stray_ok(cx, response),
             _ => {}
@@ -286,6 +293,7 @@ impl Leg {
                 self.leave(cx, Ended::Lost);
             }
             _ if self.refer_transaction() == Some(tx) => self.refer_unanswered(cx),
+            _ if self.reoffer_transaction() == Some(tx) => self.leave(cx, Ended::Lost),
             _ => {}
         }
     }
@@ -312,6 +320,7 @@ impl Leg {
             self.reliable.as_ref().and_then(Reliable::deadline),
             self.unacked.as_ref().map(Unacked::deadline),
             self.timer.as_ref().filter(|_| up).map(|timer| timer.deadline(refreshing)),
+            self.reoffer.as_ref().filter(|_| up).and_then(Reoffer::deadline),
         ]
         .into_iter()
         .flatten()
@@ -333,6 +342,7 @@ impl Leg {
         if !matches!(self.state, State::Confirmed) {
             return;
         }
+        self.send_reoffer(cx);
         let refreshing = self.refresh.is_some();
         match self.timer.map(|timer| timer.timeout(cx.now.mono, refreshing)) {
             Some(TimerDue::Refresh) => self.send_refresh(cx),

@@ -44,7 +44,7 @@ impl Leg {
         // Two offers at once: ours is open (491), or the peer's own is not settled (500).
         let too_early = early && (!is_update || (has_offer && !self.first_offer_is_answered()));
         let calling = matches!(self.state, State::Calling { .. });
-        if self.refresh.is_some() || (calling && too_early) {
+        if self.refresh.is_some() || self.reoffer_transaction().is_some() || (calling && too_early) {
             return respond(cx, tx, &request, 491, "");
         }
         if self.offer.is_some() || too_early || self.awaits_answer() {
@@ -145,7 +145,13 @@ impl Leg {
     /// Refreshes the dialog: UPDATE where the peer takes it, else a re-INVITE with the description
     /// that it already has, so that nothing changes.
     pub(super) fn send_refresh(&mut self, cx: &mut Cx<'_>) {
-        let Some(timer) = self.timer else { return };
+        let Some(mut timer) = self.timer else { return };
+        if self.reoffer_transaction().is_some() {
+            // Its answer refreshes too.
+            timer.retry = Some(cx.now.mono + Duration::from_secs(1));
+            self.timer = Some(timer);
+            return;
+        }
         let method = if self.peer_updates { Method::Update } else { Method::Invite };
         let mut request = self.dialog.request(method, cx.tokens);
         request.headers.push(HeaderName::Supported, "timer");
@@ -161,6 +167,7 @@ impl Leg {
 
     /// Nobody waits for the answer to a refresh once the dialog ends.
     pub(super) fn drop_refresh(&mut self, cx: &mut Cx<'_>) {
+        self.drop_reoffer(cx);
         if let Some(refresh) = self.refresh.take() {
             cx.transactions.give_up(refresh, cx.now.mono);
         }

@@ -41,21 +41,25 @@ impl Line {
         self.negotiate(offer)
     }
 
-    /// An offer of ours.
+    /// An offer of ours, to talk.
     pub(in crate::call) fn offer_of_ours(&mut self, local: &LocalMedia) -> Result<String, String> {
+        self.offer_to(Direction::SendRecv, local)
+    }
+
+    fn offer_to(&mut self, direction: Direction, local: &LocalMedia) -> Result<String, String> {
         // A stream that was in the clear meanwhile does not go on under its old key.
         if self.selection.as_ref().is_some_and(|selection| selection.srtp.is_none()) {
             self.keys = self.keys.next();
         }
-        Ok(negotiate::offer(self.terms()?, Direction::SendRecv, local))
+        Ok(negotiate::offer(self.terms()?, direction, local))
     }
 
-    /// The offer that the peer wants of us in mid-call; `None` where there can be none.
-    pub(in crate::call) fn new_offer(&mut self) -> Option<String> {
+    /// An offer of ours in mid-call; `None` where there can be none.
+    pub(in crate::call) fn new_offer(&mut self, direction: Direction) -> Option<String> {
         let mut local = self.local?;
         local.session_version += 1;
         self.local = Some(local);
-        let sdp = self.offer_of_ours(&local).ok()?;
+        let sdp = self.offer_to(direction, &local).ok()?;
         self.last_sdp.clone_from(&sdp);
         Some(sdp)
     }

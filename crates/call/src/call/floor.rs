@@ -1,0 +1,111 @@
+//! Who may speak: hold by us and by the peer, mute.
+//!
+//! ```text
+//! Talking ── hold ─▶ re-INVITE sendonly, the party hears music and nobody hears it ── resume ─▶ Talking
+//! ```
+//! A peer that refuses the re-INVITE is held all the same: it hears music.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use trunkline_sdp::control::{AgentNews, Mute};
+use trunkline_sdp::media::Sound;
+use trunkline_sdp::{Direction, Hearing, Member, Members};
+use trunkline_signalling::dialog::Cx;
+
+use super::{Call, Phase};
+use crate::Output;
+
+impl Call {
+    /// Holds the party, or comes back to it.
+    pub(crate) fn hold(&mut self, cx: &mut Cx<'_>, on: bool, out: &mut VecDeque<Output>) {
+        let free = self.phase == Phase::Talking && self.transfer.is_none() && !self.announce;
+        if !free || self.held == on {
+            return;
+        }
+        self.held = on;
+        self.step(if on { "the party is held" } else { "the party is held no more" });
+        let (call, member) = (self.handle, self.party);
+        let direction = if on { Direction::SendOnly } else { Direction::SendRecv };
+        match on {
+            true => out.push_back(Output::Play { call, member, sound: Sound::Music, repeat: true }),
+            false => out.push_back(Output::Hush(call, member)),
+        }
+        self.seat(out);
+        self.on_line(member, cx, |line, cx| {
+            if let Some(sdp) = line.new_offer(direction) {
+                line.leg.reoffer(cx, &sdp);
+            }
+        });
+        self.act(cx, out);
+    }
+
+    /// What the peer answers to an offer of ours in mid-call. After a refusal what was agreed on stays.
+    pub(super) fn reoffered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        member: Member,
+        answer: Result<Bytes, u16>,
+        out: &mut VecDeque<Output>,
+    ) {
+        let call = self.handle;
+        let Ok(body) = answer else { return self.step("the peer refused our new offer") };
+        let agreed = self.on_line(member, cx, |line, _| {
+            let selection = line.accept(&body)?;
+            Ok::<_, String>(line.agree(selection))
+        });
+        match agreed {
+            Some(Ok(spec)) => out.extend(spec.map(|spec| Output::UpdateMedia(call, member, spec))),
+            Some(Err(reason)) => {
+                tracing::info!(call = %self.id, %member, %reason, "the answer to our new offer does not fit it");
+            }
+            None => {}
+        }
+    }
+
+    /// The peer holds us, or has come back.
+    pub(super) fn peer_holds(&mut self, member: Member, on: bool, out: &mut VecDeque<Output>) {
+        if member == self.party && self.holds != on {
+            self.holds = on;
+            self.tell(AgentNews::Hold { on }, out);
+        }
+    }
+
+    /// Has nobody hear somebody, or has it heard again.
+    pub(super) fn mute(&mut self, mute: &Mute, out: &mut VecDeque<Output>) {
+        let Some(member) = self.named(&mute.participant).filter(|_| self.phase == Phase::Talking) else {
+            return;
+        };
+        self.muted = if mute.on { self.muted.with(member) } else { self.muted.without(member) };
+        if self.transfer.is_none() {
+            self.seat(out);
+        }
+    }
+
+    /// The member of that name: `caller`, `agent`, or as `participant_joined` told it.
+    fn named(&self, name: &str) -> Option<Member> {
+        match name {
+            "caller" | "callee" => Some(self.party),
+            "agent" => Some(Member::AGENT),
+            other => self.members().into_iter().find(|member| member.to_string() == other),
+        }
+    }
+
+    /// Who hears whom while no transfer is under way.
+    fn seat(&self, out: &mut VecDeque<Output>) {
+        let mut talkers = self.joined.map_or(Members::NONE, |member| Members::of(&[member]));
+        if self.agent_here {
+            talkers = talkers.with(Member::AGENT);
+        }
+        if !self.held {
+            talkers = talkers.with(self.party);
+        }
+        self.arrange(Hearing::among(talkers), out);
+    }
+
+    /// Arranges who hears whom; whoever is muted is heard by nobody.
+    pub(super) fn arrange(&self, mut hearing: Hearing, out: &mut VecDeque<Output>) {
+        self.muted.iter().for_each(|member| hearing.mute(member));
+        out.push_back(Output::Arrange(self.handle, hearing));
+    }
+}
