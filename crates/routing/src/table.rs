@@ -214,6 +214,8 @@ pub struct RouteTable {
     pub default_agent: Option<Arc<Agent>>,
     /// The sound files that agents play, and where each is named.
     pub sounds: Vec<(String, Place)>,
+    /// Where secrets are written out rather than pointed to.
+    pub written_secrets: Vec<Place>,
 }
 
 impl RouteTable {
