@@ -280,6 +280,7 @@ impl World {
             | Output::Digit(..)
             | Output::Tell(..)
             | Output::Record { .. }
+            | Output::SuppressNoise(..)
             | Output::TransferEnded(..)
             | Output::Answered(..)
             | Output::Refused { .. } => {}
