@@ -146,6 +146,8 @@ pub enum Output {
         /// How the leg sends and receives; `None` for a late offer.
         spec: Option<MediaSpec>,
     },
+    /// A further leg of a call is placed, with this Call-ID.
+    LegBegan(CallHandle, Member, String),
     /// A leg's media changed.
     UpdateMedia(CallHandle, Member, MediaSpec),
     /// Bring the agent into the room.
@@ -177,6 +179,8 @@ pub enum Output {
     Hush(CallHandle, Member),
     /// A key press of a leg's peer that came by INFO.
     Digit(CallHandle, char, Member),
+    /// Take the noise out of what a leg says.
+    SuppressNoise(CallHandle, Member),
     /// What becomes of the call's recording.
     Record {
         /// The call.

@@ -177,6 +177,8 @@ pub struct Number {
     pub sms: Option<Arc<Agent>>,
     /// Takes calls and messages.
     pub active: bool,
+    /// Noise is taken out of what its callers say.
+    pub noise_suppression: bool,
     /// Limits.
     pub limits: CallLimits,
     /// Whom its calls may be transferred to; nobody where empty.

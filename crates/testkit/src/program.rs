@@ -268,8 +268,10 @@ impl Machine {
                 | Output::Digit(..)
                 | Output::Tell(..)
                 | Output::Record { .. }
+                | Output::SuppressNoise(..)
                 | Output::TransferEnded(..)
                 | Output::Answered(..)
+                | Output::LegBegan(..)
                 | Output::Refused { .. } => {}
             }
         }

@@ -280,8 +280,10 @@ impl World {
             | Output::Digit(..)
             | Output::Tell(..)
             | Output::Record { .. }
+            | Output::SuppressNoise(..)
             | Output::TransferEnded(..)
             | Output::Answered(..)
+            | Output::LegBegan(..)
             | Output::Refused { .. } => {}
         }
     }

@@ -105,6 +105,9 @@ impl Call {
         tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), %address, "the media port is open");
         self.first.has_port(address);
         self.first.port = Port::Open;
+        if self.route.number.noise_suppression {
+            out.push_back(Output::SuppressNoise(self.handle, Member::FIRST));
+        }
         // Not before there is a port: an agent is not called for nothing.
         if self.calls_agent(cx, out) {
             return self.act(cx, out);
@@ -162,6 +165,7 @@ impl Call {
             }
             RoomEvent::Failed(what) => (EndedBy::Gateway, what),
             RoomEvent::Digit(member, key) => return self.key_pressed(cx, member, key, out),
+            RoomEvent::Heard(..) => return,
             RoomEvent::Ask(ask) => return self.asked(cx, table, *ask, out),
             RoomEvent::RecordingEnded { file, milliseconds, problem } => {
                 return self.recording_ended(&file, milliseconds, problem.as_deref());
