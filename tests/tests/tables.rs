@@ -224,6 +224,26 @@ fn route_refuses_what_it_cannot_read() {
 }
 
 #[test]
+fn check_warns_of_secrets_that_everyone_may_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let config = Config::new("readers", "", TRUNKS);
+    let table = config.folder.join("routes/table.toml");
+    let check = |mode: u32| {
+        std::fs::set_permissions(&table, std::fs::Permissions::from_mode(mode)).expect("set");
+        let (code, told, _) = config.run(&["check"]);
+        assert_eq!(code, Some(0), "{told}");
+        told.contains("table.toml:17:17: warning: everyone on this machine may read this secret")
+    };
+    assert!(check(0o644));
+    assert!(!check(0o640) && !check(0o600));
+    // A secret that is only pointed to is nobody's to read there.
+    std::fs::write(&table, TRUNKS.replace("auth_password = \"p\"", "auth_password = { file = \"p\" }"))
+        .expect("written");
+    std::fs::write(config.folder.join("p"), "p").expect("written");
+    assert!(!check(0o644));
+}
+
+#[test]
 fn check_tells_clashes_with_their_places_and_what_to_write() {
     let node = "[sip]\nlisten = [\"udp:127.0.0.1:12000\", \"tcp:127.0.0.1:8080\",\n\"udp:0.0.0.0:12000\"]\n";
     let tables =

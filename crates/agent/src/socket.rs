@@ -272,6 +272,10 @@ impl<W: Wire> Participant for SocketAgent<W> {
         }
     }
 
+    fn wants_speech(&self) -> bool {
+        self.manner.events
+    }
+
     fn tell(&mut self, news: &AgentNews, room: &mut RoomIo<'_>) {
         if self.gone || !self.started || !self.manner.events {
             return;

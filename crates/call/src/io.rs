@@ -177,6 +177,8 @@ pub enum Output {
     Hush(CallHandle, Member),
     /// A key press of a leg's peer that came by INFO.
     Digit(CallHandle, char, Member),
+    /// Take the noise out of what a leg says.
+    SuppressNoise(CallHandle, Member),
     /// What becomes of the call's recording.
     Record {
         /// The call.

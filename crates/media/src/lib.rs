@@ -9,6 +9,7 @@
 //! ```
 
 mod borrowed;
+mod cleaner;
 mod codec;
 mod events;
 mod g711;
@@ -24,6 +25,7 @@ mod receiver;
 mod recorder;
 mod room;
 mod rtp_packet;
+mod speech;
 mod srtp;
 mod tones;
 mod worker;

@@ -61,6 +61,11 @@ pub trait Participant: Send {
     /// The caller pressed a key.
     fn digit(&mut self, _digit: char, _room: &mut RoomIo<'_>) {}
 
+    /// Whether it is told when the caller begins to speak and stops.
+    fn wants_speech(&self) -> bool {
+        false
+    }
+
     /// Its call has news for it.
     fn tell(&mut self, _news: &AgentNews, _room: &mut RoomIo<'_>) {}
 

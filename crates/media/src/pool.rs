@@ -230,6 +230,11 @@ impl Pool {
         self.send(call, Command::Tell(news));
     }
 
+    /// Whether noise is taken out of what a leg says, for all that hear it.
+    pub fn clean(&self, call: u64, member: Member, on: bool) {
+        self.send(call, Command::Clean(member, on));
+    }
+
     /// What becomes of the room's recording. Its end is told ([`RoomEvent::RecordingEnded`]).
     pub fn record(&self, call: u64, task: RecordTask) {
         self.send(call, Command::Record(task));

@@ -18,6 +18,7 @@ use trunkline_sdp::control::AgentNews;
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
 use trunkline_sdp::{Hearing, Member, Members};
 
+use crate::cleaner::Cleaner;
 use crate::leg::{Heard, RtpLeg};
 use crate::participant::{Outcome, Participant, Readiness};
 use crate::receiver::Receiver;
@@ -133,9 +134,10 @@ impl Room {
     }
 
     /// Who hears whom from now on.
-    pub(crate) fn arrange(&mut self, hearing: Hearing) {
+    pub(crate) fn arrange(&mut self, hearing: Hearing, now: Instant) {
         self.floor.hearing = hearing;
         self.floor.replan();
+        self.floor.listen_for_speech(now);
     }
 
     /// Whether the call hears a leg's key presses.
@@ -173,15 +175,25 @@ impl Room {
         self.floor.seat.leave();
         self.floor.seat.agent = Some(agent);
         self.floor.replan();
+        self.floor.listen_for_speech(now);
         if self.floor.started {
             self.floor.with_agent(now, |agent, room| agent.start(room));
         }
     }
 
     /// The agent leaves; the room lives on.
-    pub(crate) fn drop_agent(&mut self) {
+    pub(crate) fn drop_agent(&mut self, now: Instant) {
         self.floor.seat.leave();
         self.floor.replan();
+        self.floor.listen_for_speech(now);
+    }
+
+    /// Whether noise is taken out of what a leg says.
+    pub(crate) fn clean(&mut self, member: Member, on: bool) {
+        if let Some(line) = self.floor.line(member) {
+            line.cleaner = on.then(|| Box::new(Cleaner::new()));
+            self.floor.replan();
+        }
     }
 
     /// Begins a recording, unless one is under way.
@@ -316,6 +328,7 @@ impl Room {
                 "an agent or a peer asks too much; it is not passed on"
             );
         }
+        self.floor.speech_faded(now);
         let Floor { lines, hearing, told, started, seat, .. } = &mut self.floor;
         for (place, line) in lines.iter_mut().enumerate() {
             let (Some(line), Some(member)) = (line, Member::leg(place)) else { continue };

@@ -74,8 +74,9 @@ impl Worker {
                 Ok(()) => {}
             }
             let now = Instant::now();
-            for token in std::mem::take(&mut self.unread) {
-                self.socket(token, Readiness { readable: true, writable: false }, now);
+            let unread = std::mem::take(&mut self.unread);
+            for token in &unread {
+                self.socket(*token, Readiness { readable: true, writable: false }, now);
             }
             for event in &events {
                 match event.token() {
@@ -86,7 +87,8 @@ impl Worker {
                     }
                     token => {
                         let gone = event.is_read_closed() || event.is_error();
-                        let readable = event.is_readable() || gone;
+                        // What had its turn a moment ago does not get another at the cost of the rest.
+                        let readable = (event.is_readable() || gone) && !unread.contains(&token);
                         self.socket(token, Readiness { readable, writable: event.is_writable() }, now);
                     }
                 }
@@ -118,8 +120,15 @@ impl Worker {
                         return;
                     }
                 }
-                self.unread.push(token);
+                self.read_again(token);
             }
+        }
+    }
+
+    /// Puts a socket in line behind the others, once: it may be in line and have news as well.
+    fn read_again(&mut self, token: Token) {
+        if !self.unread.contains(&token) {
+            self.unread.push(token);
         }
     }
 
@@ -186,15 +195,15 @@ impl Worker {
         while let Some(event) = room.floor.told.next() {
             (self.sink)(Report::Room(call, event));
         }
-        // An agent's socket that has more to read is put in line behind the others.
-        if room.reads_again() {
-            self.unread.push(Token(key * KINDS + AGENT));
-        }
         if let Some(at) = room.wake_at(now)
             && room.scheduled.is_none_or(|scheduled| at < scheduled)
         {
             room.scheduled = Some(at);
             self.ticks.push(Reverse((at, key, call)));
+        }
+        // An agent's socket that has more to read.
+        if room.reads_again() {
+            self.read_again(Token(key * KINDS + AGENT));
         }
     }
 }

@@ -93,6 +93,7 @@ fn build(
     for report in reports {
         problems.extend(report.problems);
         table.sounds.extend(report.sounds);
+        table.written_secrets.extend(report.written_secrets);
     }
     if let Some((name, place)) = default_agent {
         match table.agents.get(name) {

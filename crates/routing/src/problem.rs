@@ -102,6 +102,8 @@ pub(crate) struct Report<'a> {
     pub(crate) complete: bool,
     /// Sound files that it names.
     pub(crate) sounds: Vec<(String, Place)>,
+    /// Where secrets are written out.
+    pub(crate) written_secrets: Vec<Place>,
 }
 
 impl<'a> Report<'a> {
@@ -115,6 +117,7 @@ impl<'a> Report<'a> {
             problems: Vec::new(),
             complete: true,
             sounds: Vec::new(),
+            written_secrets: Vec::new(),
             secrets: &no_secrets,
         }
     }

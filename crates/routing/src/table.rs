@@ -177,6 +177,8 @@ pub struct Number {
     pub sms: Option<Arc<Agent>>,
     /// Takes calls and messages.
     pub active: bool,
+    /// Noise is taken out of what its callers say.
+    pub noise_suppression: bool,
     /// Limits.
     pub limits: CallLimits,
     /// Whom its calls may be transferred to; nobody where empty.
@@ -212,6 +214,8 @@ pub struct RouteTable {
     pub default_agent: Option<Arc<Agent>>,
     /// The sound files that agents play, and where each is named.
     pub sounds: Vec<(String, Place)>,
+    /// Where secrets are written out rather than pointed to.
+    pub written_secrets: Vec<Place>,
 }
 
 impl RouteTable {

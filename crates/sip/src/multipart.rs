@@ -219,6 +219,29 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_bodies_in_one_another_are_not_followed_and_empty_parts_are_none() {
+        let nested = |depth: usize| {
+            let (mut body, mut kind) = ("v=0\r\n".to_owned(), "application/sdp".to_owned());
+            for at in 0..depth {
+                body = format!("--b{at}x\r\nContent-Type: {kind}\r\n\r\n{body}\r\n--b{at}x--\r\n");
+                kind = format!("multipart/mixed;boundary=b{at}x");
+            }
+            find(&kind, &Bytes::from(body), &|kind| kind == "application/sdp")
+        };
+        assert!(matches!(nested(2), Found::Body(_)));
+        assert_eq!(nested(100), Found::NotUnderstood);
+        let wants_sdp = |kind: &str| kind == "application/sdp";
+        let empty = "--b\r\n".repeat(10_000) + "--b--\r\n";
+        assert_eq!(find("multipart/mixed;boundary=b", &Bytes::from(empty), &wants_sdp), Found::Nothing);
+        let blank = Bytes::from_static(b"--b\r\n\r\n\r\n--b--\r\n");
+        assert_eq!(
+            find("multipart/mixed;boundary=b", &blank, &wants_sdp),
+            Found::NotUnderstood,
+            "an empty text"
+        );
+    }
+
+    #[test]
     fn a_body_within_a_body_is_found() {
         let inner = "--c\r\nContent-Type: text/plain\r\n\r\nhello\r\n--c\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--c--";
         let nested = ("Content-Type: multipart/alternative;boundary=c", inner);

@@ -268,6 +268,7 @@ impl Machine {
                 | Output::Digit(..)
                 | Output::Tell(..)
                 | Output::Record { .. }
+                | Output::SuppressNoise(..)
                 | Output::TransferEnded(..)
                 | Output::Answered(..)
                 | Output::Refused { .. } => {}

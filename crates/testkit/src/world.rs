@@ -316,6 +316,7 @@ impl World {
             | Output::Digit(..)
             | Output::Tell(..)
             | Output::Record { .. }
+            | Output::SuppressNoise(..)
             | Output::Answered(..)
             | Output::Refused { .. } => {}
         }

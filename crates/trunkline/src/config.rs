@@ -1,6 +1,8 @@
 //! The operators' files on disk: the node's, the tables that it names, and the sound files and
 //! certificates that these name.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +15,9 @@ use trunkline_routing::{
 };
 
 use crate::certificates;
+
+/// The right of everyone to read a file.
+const EVERYONE_READS: u32 = 0o004;
 
 /// A configuration that loaded.
 pub struct Loaded {
@@ -65,6 +70,7 @@ pub fn read(path: &Path) -> Result<Loaded, ConfigError> {
 pub fn read_all(path: &Path) -> Result<Loaded, ConfigError> {
     read_with(path, |folder, node, table, problems| {
         check_sounds(folder, table, problems);
+        check_readers(table, problems);
         check_certificates(folder, node, problems);
     })
 }
@@ -177,6 +183,19 @@ fn check_sounds(folder: &Path, table: Option<&RouteTable>, problems: &mut Vec<Pr
     for (file, place) in table.iter().flat_map(|table| &table.sounds) {
         if let Err(error) = Prompt::load(&folder.join(file)) {
             problems.push(place.error(format!("{file}: {error}")));
+        }
+    }
+}
+
+/// No file that holds a secret is everyone's to read; one warning a file.
+fn check_readers(table: Option<&RouteTable>, problems: &mut Vec<Problem>) {
+    let mut asked = BTreeSet::new();
+    for place in table.iter().flat_map(|table| &table.written_secrets) {
+        let mode = || std::fs::metadata(&place.file).map_or(0, |file| file.permissions().mode());
+        if asked.insert(&place.file) && mode() & EVERYONE_READS != 0 {
+            problems.push(place.warning(
+                "everyone on this machine may read this secret; take their right (chmod o-r), or write { env = \"NAME\" } or { file = \"path\" }",
+            ));
         }
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::Notify;
 use trunkline_agent::Sids;
-use trunkline_call::{CallHandle, CallRecord, Input, Output, Shard, TrunkState, TrunkTask};
+use trunkline_call::{AgentRequest, CallHandle, CallRecord, Input, Output, Shard, TrunkState, TrunkTask};
 use trunkline_media::Pool;
 use trunkline_routing::{Connect, Pii, RouteTable, Secret};
 use trunkline_sdp::Member;
@@ -252,17 +252,7 @@ impl Edges {
                 return Some(Input::MediaOpened(call, member, opened));
             }
             Output::UpdateMedia(call, member, spec) => self.pool.update(call.0, member, spec),
-            Output::ConnectAgent(call, request) => {
-                if !matches!(request.agent.connect, Connect::Builtin(_)) {
-                    let secret = request.agent.secret.clone();
-                    self.sids.insert(Sids::call_of(&request.call_id), (call, secret));
-                }
-                let dispatcher = self.dispatcher.clone();
-                let known = self.agents.connect(call, *request, move |outcome| {
-                    dispatcher.reply(call, Input::AgentConnected(call, outcome));
-                });
-                return known.map(|outcome| Input::AgentConnected(call, outcome));
-            }
+            Output::ConnectAgent(call, request) => return self.connect_agent(call, *request),
             Output::StartRoom(call) => self.pool.begin(call.0),
             Output::Press(call, member, keys) => self.pool.press(call.0, member, keys),
             Output::CloseLeg(call, member) => self.pool.close_leg(call.0, member),
@@ -275,6 +265,7 @@ impl Edges {
             Output::Play { call, member, sound, repeat } => self.play(call, member, sound, repeat),
             Output::Hush(call, member) => self.pool.hush(call.0, member),
             Output::Digit(call, digit, member) => self.pool.digit(call.0, digit, member),
+            Output::SuppressNoise(call, member) => self.pool.clean(call.0, member, true),
             Output::Record { call, call_id, task } => self.recordings.ask(&self.pool, call, &call_id, task),
             Output::Tell(call, news) => self.pool.tell(call.0, *news),
             Output::TransferEnded(call, result) => {
@@ -308,6 +299,19 @@ impl Edges {
             }
         }
         None
+    }
+
+    /// Brings an agent into a room; gives the outcome where it is known at once.
+    fn connect_agent(&self, call: CallHandle, request: AgentRequest) -> Option<Input> {
+        if !matches!(request.agent.connect, Connect::Builtin(_)) {
+            let secret = request.agent.secret.clone();
+            self.sids.insert(Sids::call_of(&request.call_id), (call, secret));
+        }
+        let dispatcher = self.dispatcher.clone();
+        let known = self.agents.connect(call, request, move |outcome| {
+            dispatcher.reply(call, Input::AgentConnected(call, outcome));
+        });
+        known.map(|outcome| Input::AgentConnected(call, outcome))
     }
 
     fn play(&self, call: CallHandle, member: Member, sound: Sound, repeat: bool) {

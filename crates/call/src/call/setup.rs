@@ -105,6 +105,9 @@ impl Call {
         tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), %address, "the media port is open");
         self.first.has_port(address);
         self.first.port = Port::Open;
+        if self.route.number.noise_suppression {
+            out.push_back(Output::SuppressNoise(self.handle, Member::FIRST));
+        }
         // Not before there is a port: an agent is not called for nothing.
         out.push_back(Output::ConnectAgent(self.handle, Box::new(self.agent_request())));
         self.proceed(cx, out);

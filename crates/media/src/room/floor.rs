@@ -11,6 +11,7 @@ use super::plan::Plan;
 use super::seat::Seat;
 use crate::participant::{Outcome, Participant, RoomIo, Told};
 use crate::recorder::Tap;
+use crate::speech::Ear;
 
 /// Places for legs in a room.
 pub(crate) const LEGS: usize = Member::COUNT - 1;
@@ -35,6 +36,16 @@ pub(crate) struct Floor {
 impl Floor {
     /// The step of a clock that nothing else sets.
     pub(super) const USUAL_STEP: u32 = 20;
+
+    /// Listens to the first leg's speech for an agent that wants to know and hears it.
+    pub(super) fn listen_for_speech(&mut self, now: Instant) {
+        let wanted = self.seat.agent.as_ref().is_some_and(|agent| agent.wants_speech())
+            && self.hearing.of(Member::AGENT).contains(Member::FIRST);
+        if let Some(line) = self.line(Member::FIRST) {
+            let ear = line.ear.take();
+            line.ear = wanted.then(|| ear.unwrap_or_else(|| Ear::new(now)));
+        }
+    }
 
     pub(super) fn line(&mut self, member: Member) -> Option<&mut Line> {
         self.lines.get_mut(member.place())?.as_deref_mut()

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use trunkline_sdp::Codec;
+use trunkline_sdp::control::AgentNews;
 
 use super::floor::Floor;
 use crate::g711::transcode;
@@ -49,7 +50,7 @@ impl Floor {
         let outs = self.plan.outs[place];
         let Some(line) = self.lines[place].as_deref_mut() else { return };
         let tones = line.leg.hears_tones();
-        if !(outs.agent || outs.voice || tones) {
+        if !(outs.agent || outs.voice || tones || line.ear.is_some()) {
             return;
         }
         let (mut samples, mut carried) = ([0; MAX_PAYLOAD], [0; MAX_PAYLOAD]);
@@ -57,6 +58,7 @@ impl Floor {
         if let Some(voice) = &mut line.voice {
             voice.push(&samples[..count]);
         }
+        let speaks = line.ear.as_mut().and_then(|ear| ear.hear(&samples[..count], now));
         let (heard, codec) = (line.heard, line.leg.codec());
         let digit = if tones { line.leg.pressed_in(audio) } else { None };
         if outs.agent {
@@ -64,6 +66,27 @@ impl Floor {
         }
         if let Some(digit) = digit {
             self.pressed(place, digit, true, now);
+        }
+        if let Some(began) = speaks {
+            self.speech(began, now);
+        }
+    }
+
+    /// The caller began to speak, or has stopped.
+    fn speech(&mut self, began: bool, now: Instant) {
+        let news = if began { AgentNews::SpeechStarted } else { AgentNews::SpeechStopped };
+        if self.seat.listens()
+            && let Some((agent, mut io)) = self.agent(0, now)
+        {
+            agent.tell(&news, &mut io);
+        }
+    }
+
+    /// A caller that sends nothing while it does not speak has stopped too.
+    pub(super) fn speech_faded(&mut self, now: Instant) {
+        let mut ears = self.lines.iter_mut().flatten().filter_map(|line| line.ear.as_mut());
+        if ears.any(|ear| ear.has_faded(now)) {
+            self.speech(false, now);
         }
     }
 

@@ -8,9 +8,11 @@ use super::outlet::Outlet;
 use super::seat::decode;
 use super::sound::Playing;
 use super::voice::Voice;
+use crate::cleaner::Cleaner;
 use crate::g711::{linear, silence, transcode};
 use crate::keypad::{Due, Keypad};
 use crate::leg::{MAX_PAYLOAD, RtpLeg};
+use crate::speech::Ear;
 
 /// Samples of a frame before one was heard: 20 ms.
 const USUAL_FRAME: usize = 160;
@@ -20,6 +22,10 @@ pub(crate) struct Line {
     pub(super) keypad: Keypad,
     /// What it hears instead of the others.
     pub(super) sound: Option<Playing>,
+    /// Takes the noise out of what it says.
+    pub(super) cleaner: Option<Box<Cleaner>>,
+    /// Listens for speech.
+    pub(super) ear: Option<Ear>,
     /// What it says, where that is wanted as samples.
     pub(super) voice: Option<Box<Voice>>,
     pub(super) outlet: Outlet,
@@ -40,6 +46,8 @@ impl Line {
             leg,
             keypad: Keypad::default(),
             sound: None,
+            cleaner: None,
+            ear: None,
             voice: None,
             outlet: Outlet::default(),
             heard: 0,
@@ -95,6 +103,7 @@ impl Line {
         if let Some(payload) = payload {
             self.frame = payload.len().min(MAX_PAYLOAD);
         }
+        let samples_wanted = samples_wanted || self.cleaner.is_some() || self.ear.is_some();
         if self.leg.is_plain() && !samples_wanted {
             let audio = payload.unwrap_or_else(|| {
                 carried.fill(silence(self.leg.codec()));
@@ -103,7 +112,10 @@ impl Line {
             return (audio, 0);
         }
         let count = self.leg.samples(payload, self.frame, samples);
-        match payload.filter(|_| self.leg.is_plain()) {
+        if let Some(cleaner) = &mut self.cleaner {
+            cleaner.clean(&mut samples[..count]);
+        }
+        match payload.filter(|_| self.leg.is_plain() && self.cleaner.is_none()) {
             Some(payload) => (payload, count),
             None => (self.leg.carried(&samples[..count], carried), count),
         }

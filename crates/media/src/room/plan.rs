@@ -162,7 +162,9 @@ impl Floor {
         match (line(listener), line(speaker)) {
             (Some(_), None) => Way::Agent,
             (None, Some(_)) => Way::Straight(speaker),
-            (Some(to), Some(from)) if to.leg.takes_payloads_of(&from.leg) => Way::Straight(speaker),
+            (Some(to), Some(from)) if from.cleaner.is_none() && to.leg.takes_payloads_of(&from.leg) => {
+                Way::Straight(speaker)
+            }
             (Some(_), Some(_)) | (None, None) => Way::Mix(speakers),
         }
     }

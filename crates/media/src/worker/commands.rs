@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Press(Member, String),
     Digit(Member, char),
     Tell(AgentNews),
+    Clean(Member, bool),
     Record(RecordTask),
     Close,
 }
@@ -140,7 +141,7 @@ impl Worker {
         {
             let _ = self.poll.registry().deregister(socket);
         }
-        self.guarded(key, now, Room::drop_agent);
+        self.guarded(key, now, |room| room.drop_agent(now));
     }
 
     fn close(&mut self, call: u64, now: Instant) -> MediaStats {
@@ -178,13 +179,14 @@ impl Command {
         match self {
             Self::Update(member, spec) => room.update(member, spec, now),
             Self::Start => room.start(now),
-            Self::Arrange(hearing) => room.arrange(hearing),
+            Self::Arrange(hearing) => room.arrange(hearing, now),
             Self::Listen(member, on) => room.listen(member, on),
             Self::Play { member, audio, repeat } => room.play(member, audio, repeat),
             Self::Hush(member) => room.hush(member),
             Self::Press(member, keys) => room.press(member, &keys),
             Self::Digit(member, digit) => room.info(member, digit, now),
             Self::Tell(news) => room.tell(&news, now),
+            Self::Clean(member, on) => room.clean(member, on),
             Self::Record(RecordTask::Pause) => room.pause(true),
             Self::Record(RecordTask::Resume) => room.pause(false),
             Self::Record(RecordTask::Stop) => room.stop(),

@@ -174,6 +174,7 @@ fn number_keys(number: &Number) -> Keys {
         ("outbound", name_of(number.outbound.as_ref())),
         ("sms", name_of(number.sms.as_ref())),
         ("active", number.active.to_string()),
+        ("noise_suppression", number.noise_suppression.to_string()),
         ("allowed_destinations", list(&number.allowed_destinations)),
         ("metadata", pairs(&number.metadata)),
     ];

@@ -18,6 +18,7 @@ pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTab
     let trunk = reader.string("trunk");
     let slots = [reader.string("inbound"), reader.string("outbound"), reader.string("sms")];
     let active = reader.boolean("active").unwrap_or(true);
+    let noise_suppression = reader.boolean("noise_suppression").unwrap_or(false);
     let limits = limits(&mut reader);
     let allowed_destinations = destinations(&mut reader);
     let trunk = trunk.and_then(|(name, span)| bound_trunk(table, &name, &span, reader.report));
@@ -42,6 +43,7 @@ pub(super) fn number(entry: Entry<'_>, report: &mut Report<'_>, table: &RouteTab
         outbound,
         sms,
         active,
+        noise_suppression,
         limits,
         allowed_destinations,
         metadata,

@@ -171,6 +171,8 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
     pub(crate) fn secret(&mut self, key: &'static str) -> Option<Secret<String>> {
         let value = self.value(key)?;
         if let Some(text) = value.get_ref().as_str() {
+            let place = self.report.place(&value.span());
+            self.report.written_secrets.push(place);
             return Some(Secret::new(text.to_owned()));
         }
         let source = value.get_ref().as_table().and_then(|table| {

@@ -45,6 +45,22 @@ fn a_recording_is_asked_for_by_the_agent_or_the_api_and_its_end_does_the_call_no
 }
 
 #[test]
+fn a_number_may_have_noise_taken_out_of_what_its_callers_say() {
+    for (key, wanted) in [("", 0), ("noise_suppression = false\n", 0), ("noise_suppression = true\n", 1)] {
+        let mut bench = Bench::new();
+        let source = Source { name: "t".to_owned(), text: format!("{}{key}", super::transfers::TABLES) };
+        let (table, problems) = load(&[source], None).expect("loads");
+        assert!(problems.is_empty(), "{problems:?}");
+        bench.input(Input::Reload(Arc::new(table)));
+        let call = bench.receive(invite("a", "+14155550100", "").as_bytes()).call();
+        let opened = Some("192.0.2.10:10000".parse().expect("address"));
+        let said = bench.input(Input::MediaOpened(call, Member::FIRST, opened));
+        let suppressed = |output: &&Output| matches!(output, Output::SuppressNoise(_, Member::FIRST));
+        assert_eq!(said.outputs.iter().filter(suppressed).count(), wanted, "{key}");
+    }
+}
+
+#[test]
 fn a_sound_is_played_to_the_leg_that_is_named() {
     let (mut bench, call, _) = talking();
     let play = |sound: &str, participant: Option<&str>| Play {

@@ -155,7 +155,7 @@ fn three_hear_the_two_others_and_not_themselves_whatever_their_codecs_and_packet
             Peer::comes(&mut room, place, codec, ptime, TONES[place], start)
         };
         let (mut a, mut b, mut c) = (come(0), come(1), come(2));
-        room.arrange(everybody(&[&a, &b, &c]));
+        room.arrange(everybody(&[&a, &b, &c]), start);
         room.start(start);
         talk(&mut room, &mut [&mut a, &mut b, &mut c], 0..150, start);
         assert_eq!(a.tones(&TONES), [700.0, 1100.0], "{codecs:?}");
@@ -171,12 +171,12 @@ fn somebody_comes_and_goes_without_a_gap_or_a_click() {
     let mut room = empty(start);
     let mut a = Peer::comes(&mut room, 0, Codec::Pcmu, 20, 400.0, start);
     let mut b = Peer::comes(&mut room, 1, Codec::Pcmu, 20, 700.0, start);
-    room.arrange(everybody(&[&a, &b]));
+    room.arrange(everybody(&[&a, &b]), start);
     room.start(start);
     talk(&mut room, &mut [&mut a, &mut b], 0..100, start);
     assert_eq!((a.tones(&TONES), b.tones(&TONES)), (vec![700.0], vec![400.0]));
     let mut c = Peer::comes(&mut room, 2, Codec::Pcmu, 20, 1100.0, start);
-    room.arrange(everybody(&[&a, &b, &c]));
+    room.arrange(everybody(&[&a, &b, &c]), start);
     talk(&mut room, &mut [&mut a, &mut b, &mut c], 100..200, start);
     assert_eq!(a.tones(&TONES), [700.0, 1100.0]);
     assert!(room.remove(c.member).is_some() && room.remove(c.member).is_none());
@@ -201,7 +201,7 @@ fn two_of_the_same_codec_exchange_their_payloads_as_they_are_at_once_and_without
         let mut room = empty(start);
         let mut a = Peer::comes(&mut room, 0, codec, 20, 400.0, start);
         let mut b = Peer::comes(&mut room, 1, codec, 20, 700.0, start);
-        room.arrange(everybody(&[&a, &b]));
+        room.arrange(everybody(&[&a, &b]), start);
         room.start(start);
         assert_eq!(room.wake_at(start), None, "nothing goes by the clock");
         for n in 0..50 {
@@ -227,13 +227,13 @@ fn who_is_muted_is_not_heard_and_who_is_held_hears_music_and_is_not_heard() {
     let mut c = Peer::comes(&mut room, 2, Codec::Pcmu, 20, 1100.0, start);
     let mut hearing = everybody(&[&a, &b, &c]);
     hearing.mute(a.member);
-    room.arrange(hearing);
+    room.arrange(hearing, start);
     room.start(start);
     talk(&mut room, &mut [&mut a, &mut b, &mut c], 0..100, start);
     assert_eq!(a.tones(&TONES), [700.0, 1100.0], "who is muted hears");
     assert_eq!((b.tones(&TONES), c.tones(&TONES)), (vec![1100.0], vec![700.0]));
     // The first is held: the others go on.
-    room.arrange(Hearing::among(Members::of(&[b.member, c.member])));
+    room.arrange(Hearing::among(Members::of(&[b.member, c.member])), start);
     let music: Vec<u8> = (0..8000).map(|n| linear_to_ulaw(sine(1600.0, n))).collect();
     room.play(a.member, music.into(), true);
     talk(&mut room, &mut [&mut a, &mut b, &mut c], 100..200, start);
@@ -287,7 +287,7 @@ fn an_agent_in_a_conference_hears_both_others_and_is_heard_by_them() {
         (vec![1100.0], vec![]),
         "the caller and the agent at first"
     );
-    room.arrange(Hearing::among(Members::of(&[a.member, b.member, Member::AGENT])));
+    room.arrange(Hearing::among(Members::of(&[a.member, b.member, Member::AGENT])), start);
     talk(&mut room, &mut [&mut a, &mut b], 100..200, start);
     assert_eq!(a.tones(&TONES), [700.0, 1100.0]);
     assert_eq!(b.tones(&TONES), [400.0, 1100.0]);
@@ -296,7 +296,7 @@ fn an_agent_in_a_conference_hears_both_others_and_is_heard_by_them() {
     assert_eq!(ear.tones(&TONES), [400.0, 700.0]);
     assert!((15_500..16_500).contains(&ear.heard.len()), "two seconds and nothing more: {}", ear.heard.len());
     // It goes: the two go on talking.
-    room.drop_agent();
+    room.drop_agent(start);
     talk(&mut room, &mut [&mut a, &mut b], 200..300, start);
     assert_eq!((a.tones(&TONES), b.tones(&TONES)), (vec![700.0], vec![400.0]));
     [&a, &b].iter().for_each(|peer| peer.steady());
@@ -309,7 +309,7 @@ fn a_packet_of_a_mix_costs_no_allocation() {
     let peers: Vec<_> =
         (0..3).map(|place| Peer::comes(&mut room, place, Codec::Pcmu, 20, TONES[place], start)).collect();
     room.join(Box::new(Generator), start);
-    room.arrange(Hearing::among(Members::of(&[member(0), member(1), member(2), Member::AGENT])));
+    room.arrange(Hearing::among(Members::of(&[member(0), member(1), member(2), Member::AGENT])), start);
     room.start(start);
     let mut bytes = [0; 172];
     let mut packets = |range: std::ops::Range<u16>| {
@@ -426,7 +426,7 @@ fn a_key_pressed_by_one_is_pressed_towards_the_other_unless_the_call_listens() {
     let mut room = empty(start);
     let mut a = Peer::comes(&mut room, 0, Codec::Pcmu, 20, 400.0, start);
     let mut b = Peer::comes(&mut room, 1, Codec::Pcmu, 20, 700.0, start);
-    room.arrange(everybody(&[&a, &b]));
+    room.arrange(everybody(&[&a, &b]), start);
     room.start(start);
     talk(&mut room, &mut [&mut a, &mut b], 0..10, start);
     room.listen(b.member, true);
@@ -443,4 +443,102 @@ fn a_key_pressed_by_one_is_pressed_towards_the_other_unless_the_call_listens() {
     }
     assert_eq!(events, [7; 10], "a press, whole");
     assert_eq!(told(&mut room), []);
+}
+
+/// Keeps what it hears, and is told of speech.
+#[derive(Clone, Default)]
+struct Attentive {
+    heard: Arc<Mutex<Vec<i16>>>,
+    news: Arc<Mutex<Vec<(usize, AgentNews)>>>,
+}
+
+impl Participant for Attentive {
+    fn codec(&self) -> Option<Codec> {
+        Some(Codec::Pcmu)
+    }
+
+    fn wants_speech(&self) -> bool {
+        true
+    }
+
+    fn start(&mut self, _room: &mut RoomIo<'_>) {}
+
+    fn hear(&mut self, frame: Frame<'_>, _room: &mut RoomIo<'_>) {
+        let linear = frame.payload.iter().map(|byte| crate::ulaw_to_linear(*byte));
+        self.heard.lock().expect("whole").extend(linear);
+    }
+
+    fn tell(&mut self, news: &AgentNews, _room: &mut RoomIo<'_>) {
+        let at = self.heard.lock().expect("whole").len();
+        self.news.lock().expect("whole").push((at / 8, news.clone()));
+    }
+}
+
+/// Packets of 20 ms that a leg's peer says.
+fn say(
+    room: &mut Room,
+    far: &UdpSocket,
+    packets: std::ops::Range<u16>,
+    start: Instant,
+    what: impl Fn(usize) -> f64,
+) {
+    let from = far.local_addr().expect("an address");
+    for sequence in packets {
+        let audio: [u8; 160] =
+            std::array::from_fn(|n| linear_to_ulaw(what(usize::from(sequence) * 160 + n) as i16));
+        let timestamp = u32::from(sequence) * 160;
+        let header = RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc: 9 };
+        let mut bytes = [0; 172];
+        assert_eq!(write_rtp(&header, &audio, &mut bytes), 172);
+        room.packet(0, &bytes, from, start + Duration::from_millis(20 * u64::from(sequence)));
+    }
+}
+
+fn hiss(n: usize) -> f64 {
+    let hash = (n as u32 ^ 0x9e37).wrapping_mul(0x85eb_ca6b);
+    let hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
+    f64::from((hash ^ (hash >> 16)) as i32) / f64::from(i32::MAX) * 800.0
+}
+
+#[test]
+fn noise_is_taken_out_of_what_a_leg_says_only_where_that_is_wanted() {
+    let loudness = |wanted: bool| {
+        let start = Instant::now();
+        let agent = Attentive::default();
+        let (mut room, far) = room(Box::new(agent.clone()), start);
+        room.clean(Member::FIRST, wanted);
+        say(&mut room, &far, 0..150, start, hiss);
+        let heard = agent.heard.lock().expect("whole");
+        assert_eq!(heard.len(), 150 * 160, "as long as it was");
+        (heard[16_000..].iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / 8000.0).sqrt()
+    };
+    let (as_it_was, cleaned) = (loudness(false), loudness(true));
+    assert!(as_it_was > 400.0 && cleaned < as_it_was / 5.0, "{as_it_was} {cleaned}");
+}
+
+#[test]
+fn an_agent_that_wants_to_know_is_told_when_the_caller_begins_to_speak_and_stops() {
+    let start = Instant::now();
+    let agent = Attentive::default();
+    let (mut room, far) = room(Box::new(agent.clone()), start);
+    let voice = |n: usize| 6000.0 * (n as f64 * 0.3).sin();
+    say(&mut room, &far, 0..50, start, |_| 0.0);
+    say(&mut room, &far, 50..100, start, voice);
+    say(&mut room, &far, 100..200, start, |_| 0.0);
+    let told = std::mem::take(&mut *agent.news.lock().expect("whole"));
+    let [(began, AgentNews::SpeechStarted), (ended, AgentNews::SpeechStopped)] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert!((1000..=1060).contains(&began) && (2440..=2520).contains(&ended), "{told:?}");
+    // It speaks again and then sends nothing more.
+    say(&mut room, &far, 200..250, start, voice);
+    room.slow_tick(Duration::from_secs(60), start + Duration::from_millis(5400));
+    assert_eq!(agent.news.lock().expect("whole").len(), 1, "not yet");
+    room.slow_tick(Duration::from_secs(60), start + Duration::from_millis(6000));
+    assert_eq!(agent.news.lock().expect("whole").last().map(|news| &news.1), Some(&AgentNews::SpeechStopped));
+    // One that does not hear the caller is told nothing of it.
+    room.arrange(Hearing::default(), start);
+    agent.news.lock().expect("whole").clear();
+    say(&mut room, &far, 250..300, start, voice);
+    assert_eq!(agent.news.lock().expect("whole").len(), 0);
 }

@@ -68,7 +68,7 @@ fn the_caller_is_on_the_left_and_all_others_are_on_the_right() {
     let mut caller = Peer::comes(&mut room, 0, Codec::Pcma, 20, 400.0, start);
     let mut callee = Peer::comes(&mut room, 1, Codec::G722, 20, 700.0, start);
     room.join(Box::new(Sings::default()), start);
-    room.arrange(Hearing::among(Members::of(&[member(0), member(1), Member::AGENT])));
+    room.arrange(Hearing::among(Members::of(&[member(0), member(1), Member::AGENT])), start);
     room.start(start);
     let recorded = Recorded::new("sides");
     recorded.begin(&mut room);

@@ -1,0 +1,226 @@
+//! What rooms cost on real sockets: encrypted, recorded, with two legs and with three, beside the plain call.
+//!
+//! ```text
+//! cargo bench -p trunkline-benches --bench rooms -- [--rounds 3] [--seconds 5]
+//! ```
+//! One media thread serves [`LEGS`] legs that each send and get fifty packets a second. What is counted is
+//! the time that the kernel gave the media and recorder threads, system calls included. The kinds take
+//! turns; medians and their ratio to the plain call are printed.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkline_agent::Echo;
+use trunkline_media::{Pool, PoolConfig, RecordFile, RecordFormat, RecordTask, RtpHeader, Srtp, write_rtp};
+use trunkline_sdp::media::{DtmfMethod, MediaSpec};
+use trunkline_sdp::{Codec, Hearing, KeySeed, Member, Members, SrtpKeys, Suite};
+
+/// Legs of every kind of room, so that the packets are as many: a multiple of two and of three.
+const LEGS: usize = 120;
+/// Ports of a measurement.
+const PORTS: u16 = 1000;
+/// A packet's time.
+const PACKET: Duration = Duration::from_millis(20);
+const SAMPLES: usize = 160;
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Plain,
+    Srtp(Suite),
+    Recorded(RecordFormat),
+    Bridged,
+    Conference,
+}
+
+const KINDS: [(Kind, &str, &str); 8] = [
+    (Kind::Plain, "a leg and the echo agent", ""),
+    (Kind::Srtp(Suite::AesCm128Sha1_80), "with SRTP, AES_CM_128_HMAC_SHA1_80", "≤ 1.15"),
+    (Kind::Srtp(Suite::AeadAes128Gcm), "with SRTP, AEAD_AES_128_GCM", "≤ 1.15"),
+    (Kind::Recorded(RecordFormat::Wav), "recorded in two channels, WAV", "≤ 1.10"),
+    (Kind::Recorded(RecordFormat::Opus), "recorded in two channels, Opus", ""),
+    (Kind::Bridged, "a leg of a room of two legs", ""),
+    (Kind::Conference, "a leg of a room of three legs", "≤ 1.6 × of two"),
+    (Kind::Plain, "a leg and the echo agent, once more", "1.00: the noise"),
+];
+
+fn main() {
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    let (mut rounds, mut seconds) = (3u32, 5);
+    while let Some(word) = words.next() {
+        let value = words.next().and_then(|value| value.parse().ok());
+        match (word.as_str(), value) {
+            ("--rounds", Some(value)) => rounds = value,
+            ("--seconds", Some(value)) => seconds = u64::from(value),
+            _ => panic!("{word}: write --rounds N or --seconds N"),
+        }
+    }
+    let mut costs = vec![Vec::new(); KINDS.len()];
+    let mut turn = 0;
+    for _ in 0..rounds {
+        for (costs, (kind, ..)) in costs.iter_mut().zip(KINDS) {
+            costs.push(measure(kind, turn, Duration::from_secs(seconds)));
+            turn += 1;
+        }
+    }
+    let medians: Vec<f64> = costs.iter_mut().map(|costs| median(costs)).collect();
+    let mut table = String::from(
+        "| what | CPU a packet in and out, µs | to the plain one | to reach |\n|---|---|---|---|\n",
+    );
+    for ((_, what, bound), cost) in KINDS.iter().zip(&medians) {
+        let _ = writeln!(table, "| {what} | {cost:.2} | {:.2} | {bound} |", cost / medians[0]);
+    }
+    println!("{table}");
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A leg's far end.
+struct Caller {
+    socket: UdpSocket,
+    room: SocketAddr,
+    srtp: Option<Srtp>,
+    sequence: u16,
+    received: u64,
+}
+
+/// CPU of the media and recorder threads for one packet of a leg, in and out, in µs. `turn` counts the
+/// measurements: each has ports of its own, since those of the one before may still be closing.
+fn measure(kind: Kind, turn: u16, span: Duration) -> f64 {
+    let folder = std::env::temp_dir().join(format!("trunkline-rooms-{}", std::process::id()));
+    let first = 12_000 + turn % 20 * PORTS;
+    let config = PoolConfig {
+        threads: 1,
+        addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        ports: first..=first + PORTS - 1,
+        no_media: Duration::from_secs(60),
+    };
+    let pool = Arc::new(Pool::start(&config, |_| {}).expect("media threads"));
+    let mut callers = rooms(&pool, kind, &folder);
+    pool.flush();
+    // Until everything has settled: addresses latched, buffers at their size.
+    talk(&mut callers, Duration::from_secs(1));
+    let before = cpu();
+    let heard = callers.iter().map(|caller| caller.received).sum::<u64>();
+    talk(&mut callers, span);
+    let spent = cpu() - before;
+    let heard = callers.iter().map(|caller| caller.received).sum::<u64>() - heard;
+    let sent = span.as_millis() as usize / PACKET.as_millis() as usize * LEGS;
+    assert!(heard as usize * 100 > sent * 95, "{heard} of {sent} packets came back");
+    drop(pool);
+    let _ = fs::remove_dir_all(&folder);
+    spent.as_secs_f64() * 1e6 / heard as f64
+}
+
+fn rooms(pool: &Pool, kind: Kind, folder: &std::path::Path) -> Vec<Caller> {
+    let size = match kind {
+        Kind::Bridged => 2,
+        Kind::Conference => 3,
+        Kind::Plain | Kind::Srtp(_) | Kind::Recorded(_) => 1,
+    };
+    let mut callers = Vec::new();
+    for call in 0..(LEGS / size) as u64 {
+        let members: Vec<Member> = (0..size).filter_map(Member::leg).collect();
+        callers.extend(members.iter().map(|member| caller(pool, call, *member, kind)));
+        if size == 1 {
+            pool.join(call, Box::new(Echo));
+        } else {
+            pool.arrange(call, Hearing::among(Members::of(&members)));
+        }
+        if let Kind::Recorded(format) = kind {
+            let path: PathBuf = folder.join(format!("{call}.rec"));
+            pool.record(call, RecordTask::Start(Box::new(RecordFile { path, format })));
+        }
+        pool.begin(call);
+    }
+    callers
+}
+
+fn caller(pool: &Pool, call: u64, member: Member, kind: Kind) -> Caller {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    socket.set_nonblocking(true).expect("set");
+    let remote = socket.local_addr().expect("bound");
+    let keys = match kind {
+        Kind::Srtp(suite) => {
+            let key = |seed: u8| KeySeed::new([seed; 32]).of_leg(call, member).master_key(suite);
+            Some((key(1), key(2)))
+        }
+        Kind::Plain | Kind::Recorded(_) | Kind::Bridged | Kind::Conference => None,
+    };
+    let spec = MediaSpec {
+        codec: Codec::Pcmu,
+        payload_type: 0,
+        events: None,
+        events_rate: 8000,
+        ptime: 20,
+        remote: Some(remote),
+        written: Some(remote),
+        signalling: None,
+        remote_rtcp: None,
+        rtcp_mux: true,
+        sends: true,
+        receives: true,
+        srtp: keys.map(|(local, remote)| SrtpKeys { tag: 1, local, remote }),
+        dtmf: DtmfMethod::default(),
+    };
+    let near = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let room = pool.open(call, member, near, Some(spec), call).expect("a free port");
+    let srtp = keys.map(|(remote, local)| Srtp::new(&SrtpKeys { tag: 1, local, remote }));
+    Caller { socket, room, srtp, sequence: 0, received: 0 }
+}
+
+/// Every leg sends its packets at their times, one leg after the other, and takes what comes.
+fn talk(callers: &mut [Caller], span: Duration) {
+    let begin = Instant::now();
+    let step = PACKET / callers.len() as u32;
+    let packets = (span.as_nanos() / PACKET.as_nanos()) as u32;
+    for packet in 0..packets {
+        for (place, caller) in callers.iter_mut().enumerate() {
+            let due = begin + PACKET * packet + step * place as u32;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            caller.turn();
+        }
+    }
+}
+
+impl Caller {
+    fn turn(&mut self) {
+        let header = RtpHeader {
+            marker: false,
+            payload_type: 0,
+            sequence: self.sequence,
+            timestamp: u32::from(self.sequence).wrapping_mul(SAMPLES as u32),
+            ssrc: 7,
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        // A tone, so that whoever decodes has something to do.
+        let payload: [u8; SAMPLES] = std::array::from_fn(|at| if at % 16 < 8 { 0xA0 } else { 0x20 });
+        let mut buffer = [0; 512];
+        let length = write_rtp(&header, &payload, &mut buffer[..400]);
+        let length = self.srtp.as_mut().map_or(Some(length), |srtp| srtp.protect(&mut buffer, length));
+        let _ = self.socket.send_to(&buffer[..length.expect("room for the tag")], self.room);
+        while self.socket.recv(&mut buffer).is_ok() {
+            self.received += 1;
+        }
+    }
+}
+
+/// Time that the media and recorder threads ran so far.
+fn cpu() -> Duration {
+    let mut nanoseconds = 0;
+    for task in fs::read_dir("/proc/self/task").expect("Linux").flatten() {
+        let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        if name.starts_with("media-") || name.starts_with("recorder") {
+            let ran = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            nanoseconds += ran.split(' ').next().and_then(|ran| ran.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    Duration::from_nanos(nanoseconds)
+}
