@@ -318,6 +318,7 @@ impl World {
             | Output::Record { .. }
             | Output::SuppressNoise(..)
             | Output::Answered(..)
+            | Output::LegBegan(..)
             | Output::Refused { .. } => {}
         }
     }
