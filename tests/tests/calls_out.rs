@@ -328,3 +328,83 @@ fn the_command_line_dials_lists_and_hangs_up() {
     let (code, told) = run(&["dial", "911", "--from", "+14155550100"]);
     assert!(code == Some(1) && told.contains("never dialled"), "{told}");
 }
+
+#[test]
+fn older_clients_wait_for_the_answer_and_get_its_status() {
+    let older = |daemon: &Daemon, to: &str, from: &str| {
+        let body = json!({"to_number": to, "from_number": from}).to_string();
+        let (status, text) = http::request(daemon.api, "POST", "/telephony/outbound-call", JSON, &body);
+        (status, serde_json::from_str::<Value>(&text).unwrap_or_else(|_| panic!("{status} {text}")))
+    };
+    let media = free_port().to_string();
+    let mut callee =
+        Callee::new("uas_answer", "u1", &["-key", "mport", &media, "-key", "tool", "--silent --secs 0.2"]);
+    let daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+    let (status, told) = older(&daemon, "+442079460000", "+14155550100");
+    let room = told["room_name"].as_str().unwrap_or_else(|| panic!("{status} {told}")).to_owned();
+    let wanted = json!({
+        "success": true, "message": "the call is answered", "room_name": room, "agent": "tone",
+        "from_number": "+14155550100", "to_number": "+442079460000",
+    });
+    assert_eq!((status, told), (200, wanted));
+    assert_eq!(call(&daemon, &room)["status"], "active", "the answer comes with the call's");
+    assert_eq!(http::request(daemon.api, "DELETE", &format!("/v1/calls/{room}"), "", "").0, 202);
+    assert!(callee.went_through());
+    for (to, from, status, pointer) in [
+        ("hello", "x", 400, "/to_number"),
+        ("+4930901820", "+14155550100", 400, ""),
+        ("+442079460000", "+14155559999", 404, ""),
+    ] {
+        let (found, problem) = older(&daemon, to, from);
+        assert_eq!(found, status, "{problem}");
+        assert_eq!(problem["errors"][0]["pointer"].as_str().unwrap_or(""), pointer, "{problem}");
+    }
+    for (scenario, status, code) in [
+        ("uas_refuse_402", 402, "payment_required"),
+        ("uas_refuse_480", 408, "no_answer"),
+        ("uas_refuse_486", 500, "busy"),
+        ("uas_refuse_404", 500, "call_failed"),
+    ] {
+        let mut callee = Callee::new(scenario, "u1", &[]);
+        let daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+        let (found, problem) = older(&daemon, "+442079460000", "+14155550100");
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert!(callee.went_through());
+    }
+}
+
+#[test]
+fn a_transfer_that_may_not_be_is_told_and_the_call_stays() {
+    let media = free_port().to_string();
+    let mut callee =
+        Callee::new("uas_answer", "u1", &["-key", "mport", &media, "-key", "tool", "--silent --secs 0.2"]);
+    let daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+    let (_, placed) = post(&daemon, &wanted());
+    let id = placed["id"].as_str().expect("an id").to_owned();
+    let path = format!("/v1/calls/{id}/transfer");
+    let ask = |body: Value| {
+        let (status, text) = http::request(daemon.api, "POST", &path, JSON, &body.to_string());
+        (status, serde_json::from_str::<Value>(&text).unwrap_or_default())
+    };
+    poll("the answer", || (call(&daemon, &id)["status"] == "active").then_some(()));
+    let wrong = json!({"to": 5, "mode": "teleport", "passcode": "12x", "ringing_timeout_seconds": 0});
+    let (status, problem) = ask(wrong);
+    let pointers: Vec<_> =
+        problem["errors"].as_array().into_iter().flatten().map(|e| &e["pointer"]).collect();
+    assert_eq!(status, 400);
+    assert_eq!(pointers, ["/to", "/mode", "/passcode", "/ringing_timeout_seconds"], "{problem}");
+    let api = format!("http://127.0.0.1:{}", daemon.api);
+    let run = |arguments: &[&str]| {
+        let output = Command::new(binary()).args(arguments).args(["--api", &api]).output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, told) = run(&["transfer", &id, "+19005550123"]);
+    assert!(code == Some(1) && told.starts_with("not transferred: "), "{told}");
+    let detail = call(&daemon, &id);
+    assert_eq!((&detail["transfer"]["ok"], &detail["status"]), (&json!(false), &json!("active")), "{detail}");
+    assert_eq!(http::request(daemon.api, "DELETE", &path, "", "").0, 202, "there is none to give up");
+    assert_eq!(run(&["hangup", &id]).0, Some(0));
+    assert!(callee.went_through());
+    poll("the call's end", || (ask(json!({"to": "+14155550123"})).0 == 409).then_some(()));
+    assert_eq!(http::request(daemon.api, "DELETE", "/v1/calls/call_none/transfer", "", "").0, 404);
+}

@@ -56,12 +56,16 @@ const PURE_MAY_USE: [&str; 14] = [
 /// Checks everything and reports every finding.
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut findings = Vec::new();
+    let mut sources = String::new();
     for folder in ["crates", "xtask", "tests", "benches", "fuzz"] {
         for file in rust_files(&root().join(folder))? {
             let name = file.strip_prefix(root()).unwrap_or(&file).display().to_string();
-            check_file(&name, &fs::read_to_string(&file)?, &mut findings);
+            let text = fs::read_to_string(&file)?;
+            check_file(&name, &text, &mut findings);
+            sources.push_str(&text);
         }
     }
+    check_tables(&fs::read_to_string(root().join("tests/README.md"))?, &sources, &mut findings);
     check_arrows(&mut findings)?;
     for finding in &findings {
         eprintln!("tidy: {finding}");
@@ -70,6 +74,22 @@ pub(crate) fn run() -> anyhow::Result<()> {
         bail!("{} findings", findings.len());
     }
     Ok(())
+}
+
+/// That every test which the tables of `tests/README.md` name is there.
+fn check_tables(readme: &str, sources: &str, findings: &mut Vec<String>) {
+    let known: BTreeSet<&str> =
+        sources.split("fn ").skip(1).filter_map(|text| Some(text.split_once('(')?.0)).collect();
+    let rows = readme.lines().filter(|line| line.starts_with('|'));
+    // What stands between two backticks; a name of three words and more is a test's.
+    let named = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+    let of_a_test = |name: &&str| {
+        let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        name.bytes().all(word) && name.matches('_').count() >= 2
+    };
+    for name in named.filter(of_a_test).filter(|name| !known.contains(name)) {
+        findings.push(format!("tests/README.md: there is no test {name}"));
+    }
 }
 
 fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {

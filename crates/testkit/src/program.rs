@@ -271,6 +271,7 @@ impl Machine {
                 | Output::SuppressNoise(..)
                 | Output::TransferEnded(..)
                 | Output::Answered(..)
+                | Output::LegBegan(..)
                 | Output::Refused { .. } => {}
             }
         }

@@ -283,6 +283,7 @@ impl World {
             | Output::SuppressNoise(..)
             | Output::TransferEnded(..)
             | Output::Answered(..)
+            | Output::LegBegan(..)
             | Output::Refused { .. } => {}
         }
     }

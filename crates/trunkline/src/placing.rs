@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use trunkline_api::{CallView, FieldError, PlaceError, PlaceRequest, Repeat};
+use trunkline_api::{
+    CallView, FieldError, PlaceError, PlaceRequest, Repeat, TransferFallback, TransferMode, TransferRequest,
+};
 use trunkline_call::{CallStart, PlaceCall, Timestamp, call_id};
 use trunkline_routing::{
     E164, OutboundCall, OutboundRefusal, Pii, Route, decide_outbound, hides, is_dialable, is_own_parameter,
     mask, may_be_set,
 };
+use trunkline_sdp::control::{self, Transfer};
 use trunkline_sdp::media::are_keys;
 use trunkline_signalling::{Mono, Tokens};
 
@@ -202,6 +205,26 @@ pub(crate) fn faults(request: &PlaceRequest) -> Vec<FieldError> {
         wrong("/dtmf_prefix", "is 1 to 128 of 0-9 * # A-D, w for half a second, W for a second");
     }
     faults
+}
+
+/// A transfer in the call's own words.
+pub(crate) fn transfer(request: TransferRequest) -> Transfer {
+    Transfer {
+        to: request.to,
+        mode: match request.mode {
+            TransferMode::Cold => control::TransferMode::Cold,
+            TransferMode::Attended => control::TransferMode::Attended,
+            TransferMode::Warm => control::TransferMode::Warm,
+            TransferMode::Bridge => control::TransferMode::Bridge,
+        },
+        fallback: match request.fallback {
+            TransferFallback::None => control::Fallback::None,
+            TransferFallback::Bridge => control::Fallback::Bridge,
+        },
+        requires_confirmation: request.requires_confirmation,
+        passcode: request.passcode,
+        ringing_timeout_seconds: request.ringing_timeout_seconds,
+    }
 }
 
 /// A name as a part of a JSON Pointer (RFC 6901 §3).

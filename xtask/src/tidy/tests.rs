@@ -54,6 +54,14 @@ fn what_has_no_body_is_no_function() {
 }
 
 #[test]
+fn a_table_names_tests_that_there_are() {
+    let mut findings = Vec::new();
+    let readme = "`no_table_no_name`\n| a | `a_call_is_made`, `cargo xtask ci`, `max_calls` |\n| b | `a_call_is_gone` |\n";
+    check_tables(readme, "#[test]\nfn a_call_is_made() {}\n", &mut findings);
+    assert_eq!(findings, ["tests/README.md: there is no test a_call_is_gone"]);
+}
+
+#[test]
 fn dependencies_are_found_in_every_table() {
     let manifest = r#"
 [dependencies]
