@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use trunkline_tests::daemon::{Daemon, Setup, binary, poll};
+use trunkline_tests::daemon::{Daemon, Setup, binary, peer_files, poll};
 use trunkline_tests::http::{self, key};
 use trunkline_tests::peers::call_with_media;
 
@@ -24,12 +24,13 @@ inbound = "echo"
 "#;
 
 /// The routes and the least scope that each wants.
-const ROUTES: [(&str, &str, &str); 7] = [
+const ROUTES: [(&str, &str, &str); 8] = [
     ("GET", "/metrics", "read"),
     ("GET", "/v1/calls", "read"),
     ("GET", "/v1/calls/call_1", "read"),
     ("GET", "/v1/trunks", "read"),
     ("POST", "/v1/calls", "operate"),
+    ("POST", "/telephony/outbound-call", "operate"),
     ("DELETE", "/v1/calls/call_1", "operate"),
     ("POST", "/v1/config/reload", "admin"),
 ];
@@ -183,4 +184,57 @@ fn only_so_many_ended_calls_are_kept_and_no_ladder_where_none_is_wanted() {
     assert_eq!(http::get(daemon.api, &format!("/v1/calls/{}", ids[0])).0, 404);
     let (status, text) = http::get(daemon.api, &format!("/v1/calls/{}", ids[1]));
     assert!(status == 200 && text.contains("\"ladder\":[]"), "{text}");
+}
+
+#[test]
+fn events_tell_what_happens_and_what_was_missed_with_numbers_masked() {
+    let mut daemon = Daemon::start(TABLES);
+    let mut stream = http::Events::open(daemon.api, "");
+    call_with_media(daemon.sip, "+14155550100", "--hz 500 --secs 1 --dtmf 7@0.3", 1600, &[]);
+    let id = daemon.record()["call_id"].clone();
+    let told: Vec<_> = (0..4).map(|_| stream.take()).collect();
+    let kinds: Vec<&str> = told.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["call.began", "call.answered", "dtmf", "call.ended"]);
+    assert_eq!(told[0].data["call"]["id"], id);
+    assert_eq!(told[0].data["call"]["to"], "**********00");
+    assert_eq!((&told[2].data["call_id"], &told[2].data["participant"]), (&id, &Value::from("caller")));
+    assert_eq!(told[2].data["digits"], "*", "what is entered may be a secret");
+    assert_eq!(told[3].data["call"]["status"], "completed");
+    assert!(told.windows(2).all(|pair| pair[1].id > pair[0].id), "{told:?}");
+    // A reader that comes back gets what lies behind its last event.
+    let mut again = http::Events::open(daemon.api, &format!("Last-Event-ID: {}\r\n", told[1].id));
+    assert_eq!((again.take(), again.take()), (told[2].clone(), told[3].clone()));
+    let (status, body) = http::request(daemon.api, "GET", "/v1/events", "Last-Event-ID: x\r\n", "");
+    assert!(status == 400 && body.contains("bad_event_id"), "{body}");
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(), Some(0), "readers do not keep the daemon up");
+    assert!(stream.ends(), "and are let go");
+}
+
+/// schemathesis reads the served description and tries every operation, with requests that fit it and
+/// with such as do not. The stream of events and the agents' socket, which do not end, are left out.
+#[test]
+fn schemathesis_finds_the_api_as_it_is_described() {
+    let (shown, entry) = key("schemathesis", "admin");
+    // Nobody answers there, and older clients wait for it.
+    let tables = TABLES.replace("[\"+1*\"]", "[\"+1*\", \"+44*\"]") + "ringing_timeout_seconds = 1\n";
+    let mut daemon = Setup::new(&tables).api(&format!("requests_per_second = 100000\n{entry}")).start();
+    let program =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/schemathesis/bin/schemathesis");
+    assert!(program.exists(), "{} is not there; run `cargo xtask test`", program.display());
+    let output = Command::new(program)
+        .arg("--config-file")
+        .arg(peer_files().join("schemathesis.toml"))
+        .args(["run", &format!("http://127.0.0.1:{}/v1/openapi.json", daemon.api)])
+        .args(["-H", shown.trim_end(), "--seed", "1", "--max-examples", "25"])
+        .args(["--phases", "examples,coverage,fuzzing", "--exclude-path", "/v1/events"])
+        .args(["--exclude-path", "/v1/agents/{name}/connect", "--workers", "2"])
+        .current_dir(&daemon.folder)
+        .output()
+        .expect("runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(http::get(daemon.api, "/healthz").0, 200, "and it lives");
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(), Some(0));
 }

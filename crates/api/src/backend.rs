@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use crate::access::Keys;
 use crate::calls::control::ControlError;
 use crate::calls::list::CallQuery;
 use crate::calls::place::{PlaceError, PlaceRequest, Repeat};
+use crate::calls::room::RoomAsk;
+use crate::calls::transfer::TransferRequest;
 use crate::calls::view::{CallDetail, CallPage, CallView};
-use crate::{FieldError, ReloadChanges, TrunkView};
+use crate::{Events, FieldError, RecordingFile, ReloadChanges, TrunkView};
 
 /// The daemon behind HTTP.
 pub trait Backend: Send + Sync + 'static {
@@ -50,6 +53,32 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// Where there is no such call, or it is over.
     fn hang_up(&self, id: &str) -> Result<(), ControlError>;
+    /// Puts the caller of a call through.
+    ///
+    /// # Errors
+    /// Where there is no such call, or it is not up.
+    fn transfer(&self, id: &str, request: TransferRequest) -> Result<(), ControlError>;
+    /// Ends the consultation of a warm transfer by joining the caller.
+    ///
+    /// # Errors
+    /// Where there is no such call, or it is not up.
+    fn complete_transfer(&self, id: &str, agent_stays: bool) -> Result<(), ControlError>;
+    /// Gives a transfer up.
+    ///
+    /// # Errors
+    /// Where there is no such call, or it is not up.
+    fn cancel_transfer(&self, id: &str) -> Result<(), ControlError>;
+    /// Does something in the room of a call.
+    ///
+    /// # Errors
+    /// Where there is no such call, or it is not up.
+    fn ask_room(&self, id: &str, ask: RoomAsk) -> Result<(), ControlError>;
+    /// The recording of a call that has ended; none where there is none, or it has not.
+    fn recording(&self, id: &str) -> Option<RecordingFile>;
+    /// Done once a call is answered or over; none where it is already.
+    fn settled(&self, id: &str) -> Option<oneshot::Receiver<()>>;
+    /// What happens.
+    fn events(&self) -> &Arc<Events>;
     /// The trunks.
     fn trunks(&self) -> Vec<TrunkView>;
     /// Whether an agent of that name dials in and shows that secret.

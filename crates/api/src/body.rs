@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::Problem;
 use crate::problem::FieldError;
+use crate::server::{self, REQUEST_TIME};
 
 /// An object that is being read.
 pub(crate) struct Fields {
@@ -35,6 +36,22 @@ impl Fields {
             Value::Null => None,
             value => self.read(name, value, wanted),
         }
+    }
+
+    /// A field that may be left out, and is not null where it is there.
+    pub(crate) fn given<T: DeserializeOwned>(&mut self, name: &'static str, wanted: &str) -> Option<T> {
+        let value = self.map.remove(name)?;
+        self.read(name, value, wanted)
+    }
+
+    /// A whole number that may be left out; 7.0 is one too.
+    pub(crate) fn whole(&mut self, name: &'static str, wanted: &str) -> Option<u64> {
+        let number: f64 = self.optional(name, wanted)?;
+        let is_whole = number.fract() == 0.0 && (0.0..9e15).contains(&number);
+        if !is_whole {
+            self.errors.push(FieldError::new(&format!("/{name}"), &format!("is {wanted}")));
+        }
+        is_whole.then_some(number as u64)
     }
 
     /// What is wrong so far, and every field that nobody asked for.
@@ -70,7 +87,8 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
             let detail = "the body is JSON: Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail).into_response());
         }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let body = tokio::time::timeout(REQUEST_TIME, Bytes::from_request(request, state)).await;
+        let body = body.map_err(|_| server::too_slow().into_response())?.map_err(|rejection| {
             let code = match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => "too_large",
                 _ => "bad_request",
@@ -105,13 +123,15 @@ mod tests {
     #[test]
     fn each_field_that_is_wrong_is_told_of() {
         let mut fields = fields(serde_json::json!({
-            "to": 5, "agent": null, "wait": "long", "a/b~c": 1, "from": "+1",
+            "to": 5, "agent": null, "wait": "long", "a/b~c": 1, "from": "+1", "seconds": 7.0, "part": 7.5,
         }));
         assert_eq!(fields.needed::<String>("to", "a number in E.164"), None);
         assert_eq!(fields.needed::<String>("from", "a number in E.164").as_deref(), Some("+1"));
         assert_eq!(fields.needed::<u8>("digits", "digits"), None);
         assert_eq!(fields.optional::<String>("agent", "a name"), None);
-        assert_eq!(fields.optional::<u64>("wait", "a whole number"), None);
+        assert_eq!(fields.whole("wait", "a whole number"), None);
+        assert_eq!(fields.whole("seconds", "a whole number"), Some(7));
+        assert_eq!(fields.whole("part", "a whole number"), None);
         let errors = fields.finish();
         let told: Vec<_> =
             errors.iter().map(|error| (error.pointer.as_str(), error.detail.as_str())).collect();
@@ -121,6 +141,7 @@ mod tests {
                 ("/to", "is a number in E.164"),
                 ("/digits", "is missing: digits"),
                 ("/wait", "is a whole number"),
+                ("/part", "is a whole number"),
                 ("/a~1b~0c", "is no field of this request"),
             ]
         );

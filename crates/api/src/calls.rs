@@ -2,7 +2,10 @@
 
 pub(crate) mod control;
 pub(crate) mod list;
+pub(crate) mod outbound;
 pub(crate) mod place;
+pub(crate) mod room;
+pub(crate) mod transfer;
 pub(crate) mod view;
 
 use axum::http::StatusCode;

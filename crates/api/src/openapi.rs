@@ -60,6 +60,15 @@ pub(crate) fn guarded(api: &mut utoipa::openapi::OpenApi, scope: Scope) {
         ] {
             operation.responses.responses.entry(status.to_owned()).or_insert_with(|| problem(what));
         }
+        if operation.request_body.is_some() {
+            for (status, what) in [
+                ("408", "The body took too long to come"),
+                ("413", "The body is too long"),
+                ("415", "The body is not JSON"),
+            ] {
+                operation.responses.responses.entry(status.to_owned()).or_insert_with(|| problem(what));
+            }
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::{Gate, Scope, check};
-use crate::calls::{control, list, place};
+use crate::calls::{control, list, outbound, place, room, transfer};
 use crate::limit::Limiter;
-use crate::{Backend, Problem, Shared, dial_in, openapi, reload, server, trunks, twilio};
+use crate::{Backend, Problem, Shared, dial_in, events, openapi, recordings, reload, server, trunks, twilio};
 
 /// Longest request body.
 const MAX_BODY: usize = 64 * 1024;
@@ -33,20 +33,38 @@ fn of_scope(scope: Scope) -> OpenApiRouter<Shared> {
             .routes(routes!(metrics))
             .routes(routes!(trunks::list))
             .routes(routes!(list::list))
-            .routes(routes!(list::show)),
+            .routes(routes!(list::show))
+            .routes(routes!(events::events))
+            .routes(routes!(recordings::recording)),
         Scope::Operate => OpenApiRouter::new()
             .routes(routes!(place::place))
             .routes(routes!(control::hang_up))
-            .routes(routes!(control::dtmf)),
+            .routes(routes!(control::dtmf))
+            .routes(routes!(transfer::transfer, transfer::cancel))
+            .routes(routes!(transfer::complete))
+            .routes(routes!(room::hold))
+            .routes(routes!(room::mute))
+            .routes(routes!(room::record))
+            .routes(routes!(room::play)),
         Scope::Admin => OpenApiRouter::new().routes(routes!(reload::reload)),
     }
+}
+
+/// The route that waits for somebody to answer a telephone, longer than others may take.
+fn patient() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(outbound::outbound_call))
 }
 
 /// The whole description.
 pub(crate) fn description() -> utoipa::openapi::OpenApi {
     let mut api = public().into_openapi();
-    for scope in [Scope::Read, Scope::Operate, Scope::Admin] {
-        let mut guarded = of_scope(scope).into_openapi();
+    for (routes, scope) in [
+        (of_scope(Scope::Read), Scope::Read),
+        (of_scope(Scope::Operate), Scope::Operate),
+        (patient(), Scope::Operate),
+        (of_scope(Scope::Admin), Scope::Admin),
+    ] {
+        let mut guarded = routes.into_openapi();
         openapi::guarded(&mut guarded, scope);
         api.merge(guarded);
     }
@@ -56,22 +74,23 @@ pub(crate) fn description() -> utoipa::openapi::OpenApi {
 /// All of it, for the server.
 pub(crate) fn router(backend: &Arc<dyn Backend>, per_second: u32) -> Router {
     let limiter = Arc::new(Limiter::new(per_second));
-    let guarded = |scope| {
+    let guarded = |routes: OpenApiRouter<Shared>, scope| {
         let gate = Gate { backend: Arc::clone(backend), limiter: Arc::clone(&limiter), scope };
-        Router::from(of_scope(scope)).route_layer(middleware::from_fn_with_state(gate, check))
+        Router::from(routes).route_layer(middleware::from_fn_with_state(gate, check))
     };
     let text = openapi::text(&description());
     Router::from(public())
         .route("/v1/openapi.json", get(|| async move { openapi::served(&text) }))
-        .merge(guarded(Scope::Read))
-        .merge(guarded(Scope::Operate))
-        .merge(guarded(Scope::Admin))
+        .merge(guarded(of_scope(Scope::Read), Scope::Read))
+        .merge(guarded(of_scope(Scope::Operate), Scope::Operate))
+        .merge(guarded(of_scope(Scope::Admin), Scope::Admin))
+        .layer(middleware::from_fn(server::in_time))
+        .merge(guarded(patient(), Scope::Operate))
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
         })
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(server::in_time))
         .with_state(Arc::clone(backend))
 }
 

@@ -28,7 +28,7 @@ const MAX_CONNECTIONS: usize = 1024;
 /// How long the head of a request may take, and how long a connection may idle between two.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a request may take with its body.
-const REQUEST_TIME: Duration = Duration::from_secs(30);
+pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// How long requests in progress may take once the server is stopped.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
@@ -82,8 +82,10 @@ pub(crate) async fn run(
 pub(crate) async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => {
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the request took too long").into_response()
-        }
+        Err(_) => too_slow().into_response(),
     }
+}
+
+pub(crate) fn too_slow() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the request took too long")
 }

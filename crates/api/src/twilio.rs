@@ -13,6 +13,7 @@ use crate::{CompleteError, Shared};
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Update {
     /// `completed`.
+    #[schema(value_type = String, required = true, pattern = "^completed$")]
     #[serde(rename = "Status")]
     status: Option<String>,
 }

@@ -146,6 +146,8 @@ pub enum Output {
         /// How the leg sends and receives; `None` for a late offer.
         spec: Option<MediaSpec>,
     },
+    /// A further leg of a call is placed, with this Call-ID.
+    LegBegan(CallHandle, Member, String),
     /// A leg's media changed.
     UpdateMedia(CallHandle, Member, MediaSpec),
     /// Bring the agent into the room.

@@ -1,23 +1,29 @@
-//! The calls in progress and the last that ended, as the API shows them.
+//! The calls in progress and the last that ended, as the API shows them, and what happens in them as it
+//! tells it.
+
+mod entry;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
+use serde_json::json;
+use tokio::sync::oneshot;
 use trunkline_api::{
-    CallDetail, CallDirection, CallPage, CallQuery, CallStatus, CallView, ControlError, LegView,
-    ParticipantView, Quality, Rung, TimelineEntry,
+    CallDetail, CallDirection, CallPage, CallQuery, CallStatus, CallView, ControlError, Events, LegView,
+    TransferOutcome,
 };
-use trunkline_call::{CallHandle, CallRecord, CallStart, MediaStats, Status, Timestamp};
-use trunkline_routing::ApiSettings;
+use trunkline_call::{CallHandle, CallRecord, CallStart, Timestamp};
+use trunkline_routing::{ApiSettings, mask};
+use trunkline_sdp::Member;
+use trunkline_sdp::control::TransferResult;
 use trunkline_signalling::Now;
-use trunkline_sip::reason_phrase;
 
 use crate::ladders::Ladders;
+use crate::masking::digits_hidden;
 
-/// Happenings of one call that are kept; later ones are not.
-const MAX_TIMELINE: usize = 100;
+use entry::Entry;
+pub(crate) use entry::pending;
 
 /// The list.
 pub(crate) struct Calls {
@@ -27,6 +33,9 @@ pub(crate) struct Calls {
     /// Ended calls that are kept; older ones are in the records only.
     max_ended: usize,
     pub(crate) ladders: Ladders,
+    pub(crate) events: Arc<Events>,
+    /// Events tell numbers in full.
+    event_numbers: bool,
 }
 
 #[derive(Default)]
@@ -36,97 +45,18 @@ struct List {
     ended: VecDeque<String>,
 }
 
-struct Entry {
-    view: CallView,
-    /// When it began, by the clock of the ladders.
-    began: Now,
-    /// Known once the call has begun, for as long as it lasts.
-    handle: Option<CallHandle>,
-    shard: usize,
-    /// It was hung up before it had begun.
-    unwanted: bool,
-    legs: Vec<LegView>,
-    participants: Vec<ParticipantView>,
-    timeline: Vec<TimelineEntry>,
-    quality: Option<Quality>,
-}
-
-impl Entry {
-    fn new(view: CallView, began: Now) -> Self {
-        let first = match view.direction {
-            CallDirection::Inbound => "caller",
-            CallDirection::Outbound => "callee",
-        };
-        let leg = LegView {
-            participant: first.to_owned(),
-            sip_call_id: view.sip_call_id.clone(),
-            direction: view.direction,
-            trunk: view.trunk.clone(),
-            codec: None,
-        };
-        let participant =
-            ParticipantView { name: first.to_owned(), joined_at: view.started_at.clone(), left_at: None };
-        let mut entry = Self {
-            view,
-            began,
-            handle: None,
-            shard: 0,
-            unwanted: false,
-            legs: vec![leg],
-            participants: vec![participant],
-            timeline: Vec::new(),
-            quality: None,
-        };
-        entry.note(began.utc, "began", None);
-        entry
-    }
-
-    fn note(&mut self, at: Duration, event: &'static str, detail: Option<String>) {
-        if self.timeline.len() < MAX_TIMELINE {
-            self.timeline.push(TimelineEntry { at: Timestamp(at).to_string(), event, detail });
-        }
-    }
-
-    fn detail(&self, ladders: &Ladders) -> CallDetail {
-        let mut omitted = 0;
-        let mut steps: Vec<_> = Vec::new();
-        for leg in &self.legs {
-            let ladder = ladders.of(self.shard, leg.sip_call_id.as_bytes());
-            omitted += ladder.omitted;
-            steps.extend(ladder.steps().map(|step| (*step, leg.participant.clone())));
-        }
-        steps.sort_by_key(|(step, _)| step.at);
-        let rung = |(step, participant): (crate::ladders::Step, String)| {
-            let offset = step.at.since(self.began.mono);
-            Rung {
-                at: Timestamp(self.began.utc + offset).to_string(),
-                offset_ms: (offset.as_secs_f64() * 1e6).round() / 1e3,
-                direction: if step.sent { CallDirection::Outbound } else { CallDirection::Inbound },
-                participant,
-                method: step.method,
-                status: step.code,
-                message: match step.code {
-                    Some(code) => format!("{code} {}", reason_phrase(code)),
-                    None => step.method.to_owned(),
-                },
-            }
-        };
-        CallDetail {
-            call: self.view.clone(),
-            legs: self.legs.clone(),
-            participants: self.participants.clone(),
-            timeline: self.timeline.clone(),
-            quality: self.quality.clone(),
-            ladder: steps.into_iter().map(rung).collect(),
-            ladder_omitted: omitted,
-        }
-    }
-}
-
 impl Calls {
-    pub(crate) fn new(api: &ApiSettings, shards: usize) -> Self {
-        let ladders = Ladders::new(api.ladders, shards);
-        Self { ids: DashMap::new(), list: Mutex::default(), max_ended: api.ended_calls, ladders }
+    pub(crate) fn new(api: &ApiSettings, shards: usize, now: Now) -> Self {
+        // So many events in a microsecond there never were: ids of two lives of the daemon do not meet.
+        let first = u64::try_from(now.utc.as_micros()).unwrap_or(0);
+        Self {
+            ids: DashMap::new(),
+            list: Mutex::default(),
+            max_ended: api.ended_calls,
+            ladders: Ladders::new(api.ladders, shards),
+            events: Arc::new(Events::new(first)),
+            event_numbers: api.event_numbers,
+        }
     }
 
     /// A call that will begin: whoever asked for it may look for it at once.
@@ -149,6 +79,7 @@ impl Calls {
         let entry =
             list.calls.entry(start.call_id.clone()).or_insert_with(|| Entry::new(pending(start), now));
         (entry.handle, entry.shard) = (Some(handle), handle.shard());
+        self.tell("call.began", &entry.view, now);
         entry.unwanted
     }
 
@@ -157,6 +88,11 @@ impl Calls {
             entry.view.status = CallStatus::Active;
             entry.view.answered_at = Some(Timestamp(now.utc).to_string());
             entry.note(now.utc, "answered", None);
+            // Whoever waited may have gone.
+            for waiting in entry.waiting.drain(..) {
+                let _ = waiting.send(());
+            }
+            self.tell("call.answered", &entry.view, now);
         });
     }
 
@@ -165,43 +101,79 @@ impl Calls {
         self.with(handle, |entry| match outcome {
             Ok(()) => {
                 entry.note(now.utc, "agent_joined", Some(entry.view.agent.clone()));
-                let joined_at = Timestamp(now.utc).to_string();
-                entry.participants.push(ParticipantView {
-                    name: "agent".to_owned(),
-                    joined_at,
-                    left_at: None,
-                });
+                entry.joins("agent", now.utc);
             }
             Err(why) => entry.note(now.utc, "agent_failed", Some(why.clone())),
         });
     }
 
-    /// Something else happened in a call.
-    pub(crate) fn happened(&self, handle: CallHandle, event: &'static str, detail: Option<String>, now: Now) {
-        self.with(handle, |entry| entry.note(now.utc, event, detail));
+    /// A further leg is called.
+    pub(crate) fn leg_began(&self, handle: CallHandle, name: &str, sip_call_id: String, now: Now) {
+        self.ladders.open(handle.shard(), sip_call_id.as_bytes());
+        self.with(handle, |entry| {
+            entry.note(now.utc, "leg_called", Some(name.to_owned()));
+            entry.joins(name, now.utc);
+            entry.legs.push(LegView {
+                participant: name.to_owned(),
+                sip_call_id,
+                direction: CallDirection::Outbound,
+                trunk: entry.view.trunk.clone(),
+                codec: None,
+            });
+        });
     }
 
-    pub(crate) fn ended(&self, record: &CallRecord) {
+    /// A member of the room leaves it.
+    pub(crate) fn left(&self, handle: CallHandle, member: Member, now: Now) {
+        self.with(handle, |entry| {
+            let name = entry.name_of(member);
+            entry.note(now.utc, "left", Some(name.clone()));
+            entry.leaves(Some(&name), now.utc);
+        });
+    }
+
+    /// Keys were pressed in a call: by a member, or by us.
+    pub(crate) fn pressed(&self, handle: CallHandle, member: Option<Member>, keys: &str, now: Now) {
+        self.with(handle, |entry| {
+            let participant = member.map_or_else(|| "gateway".to_owned(), |member| entry.name_of(member));
+            let count = keys.chars().filter(|key| !key.eq_ignore_ascii_case(&'w')).count();
+            entry.note(now.utc, "dtmf", Some(format!("{participant}: {count}")));
+            // What is entered may be a number, or a secret.
+            let digits = if self.event_numbers { keys.to_owned() } else { "*".repeat(count) };
+            self.events.publish(
+                "dtmf",
+                &json!({
+                    "at": Timestamp(now.utc), "call_id": entry.view.id, "participant": participant,
+                    "digits": digits,
+                }),
+            );
+        });
+    }
+
+    /// A transfer has come out.
+    pub(crate) fn transferred(&self, handle: CallHandle, result: &TransferResult, now: Now) {
+        self.with(handle, |entry| {
+            let event = if result.ok { "transferred" } else { "transfer_failed" };
+            entry.note(now.utc, event, Some(result.reason.clone()));
+            let outcome = TransferOutcome { ok: result.ok, code: result.code, reason: result.reason.clone() };
+            let reason = digits_hidden(&result.reason, self.event_numbers);
+            let told = TransferOutcome { reason, ..outcome.clone() };
+            entry.transfer = Some(outcome);
+            self.events.publish(
+                "call.transferred",
+                &json!({ "at": Timestamp(now.utc), "call_id": entry.view.id, "transfer": told }),
+            );
+        });
+    }
+
+    pub(crate) fn ended(&self, record: &CallRecord, now: Now) {
         let mut list = self.list();
         let Some(entry) = list.calls.get_mut(&record.call_id) else { return };
         if let Some(handle) = entry.handle.take() {
             self.ids.remove(&handle);
         }
-        let ended_at = record.ended_at.to_string();
-        for participant in entry.participants.iter_mut().filter(|one| one.left_at.is_none()) {
-            participant.left_at = Some(ended_at.clone());
-        }
-        if let Some(leg) = entry.legs.first_mut() {
-            leg.codec = record.codec.map(str::to_owned);
-        }
-        entry.quality = Some(quality(&record.media));
-        entry.note(record.ended_at.0, "ended", Some(record.reason.clone()));
-        let view = &mut entry.view;
-        view.status = status(record.status);
-        view.ended_at = Some(ended_at);
-        view.duration_seconds = record.duration_seconds;
-        view.sip_code = Some(record.sip_code);
-        view.reason = Some(record.reason.clone());
+        entry.ends(record);
+        self.tell("call.ended", &entry.view, now);
         list.ended.push_back(record.call_id.clone());
         if list.ended.len() > self.max_ended
             && let Some(oldest) = list.ended.pop_front()
@@ -211,6 +183,25 @@ impl Calls {
                 self.ladders.forget(gone.shard, leg.sip_call_id.as_bytes());
             }
         }
+    }
+
+    /// Tells of a call as it stands.
+    fn tell(&self, event: &'static str, view: &CallView, now: Now) {
+        let mut view = view.clone();
+        if !self.event_numbers {
+            (view.from, view.to) = (mask(&view.from), mask(&view.to));
+            view.reason = view.reason.map(|reason| digits_hidden(&reason, false));
+        }
+        self.events.publish(event, &json!({ "at": Timestamp(now.utc), "call": view }));
+    }
+
+    /// Done once a call is answered or over; none where it is already.
+    pub(crate) fn settled(&self, id: &str) -> Option<oneshot::Receiver<()>> {
+        let mut list = self.list();
+        let entry = list.calls.get_mut(id).filter(|entry| entry.view.status == CallStatus::Pending)?;
+        let (sender, receiver) = oneshot::channel();
+        entry.waiting.push(sender);
+        Some(receiver)
     }
 
     /// All of one call.
@@ -262,49 +253,5 @@ impl Calls {
     /// Held for the length of a look or a change, never across a wait.
     fn list(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A call that has begun.
-pub(crate) fn pending(start: CallStart) -> CallView {
-    CallView {
-        id: start.call_id,
-        status: CallStatus::Pending,
-        direction: match start.direction {
-            "outbound" => CallDirection::Outbound,
-            _ => CallDirection::Inbound,
-        },
-        from: start.from.into_inner(),
-        to: start.to.into_inner(),
-        trunk: start.trunk,
-        agent: start.agent,
-        sip_call_id: start.sip_call_id,
-        started_at: start.started_at.to_string(),
-        answered_at: None,
-        ended_at: None,
-        duration_seconds: 0.0,
-        sip_code: None,
-        reason: None,
-    }
-}
-
-const fn status(status: Status) -> CallStatus {
-    match status {
-        Status::Completed => CallStatus::Completed,
-        Status::Busy => CallStatus::Busy,
-        Status::NoAnswer => CallStatus::NoAnswer,
-        Status::Canceled => CallStatus::Canceled,
-        Status::Failed => CallStatus::Failed,
-    }
-}
-
-const fn quality(media: &MediaStats) -> Quality {
-    Quality {
-        packets_received: media.packets_received,
-        packets_sent: media.packets_sent,
-        packets_lost: media.packets_lost,
-        jitter_ms: media.jitter_ms,
-        round_trip_ms: media.round_trip_ms,
-        mos: media.mos,
     }
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use remote::{ApiArgs, CallsArgs, DialArgs, DtmfArgs, HangupArgs, TrunksArgs};
+use remote::{ApiArgs, CallsArgs, DialArgs, DtmfArgs, HangupArgs, TransferArgs, TrunksArgs};
 
 pub use phone::{Phone, PhonePlan, PhoneReport};
 
@@ -62,6 +62,8 @@ enum Command {
     Trunks(TrunksArgs),
     /// Have a running gateway end a call.
     Hangup(HangupArgs),
+    /// Have a running gateway put a call's caller through; exit code 0 once that has worked.
+    Transfer(TransferArgs),
     /// Have a running gateway press keys in a call.
     Dtmf(DtmfArgs),
     /// Print a fresh key of the API, and what to write into the configuration for it.
@@ -201,6 +203,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Trunks(args) => remote::trunks(&args),
         Command::Hangup(args) => remote::hang_up(&args),
         Command::Dtmf(args) => remote::dtmf(&args),
+        Command::Transfer(args) => remote::transfer(&args),
         Command::Key(args) => key::run(&args),
         Command::Demo(args) => demo::run(&args),
     };

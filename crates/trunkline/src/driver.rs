@@ -3,11 +3,12 @@
 //! One task a shard: wait for an input or the next deadline, hand it over, drain the outputs. A new
 //! call is admitted here, before there is any state of it.
 
+mod noted;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::Notify;
 use trunkline_agent::Sids;
@@ -87,15 +88,6 @@ impl ShardState {
 /// A new call was not admitted and has its answer.
 struct Refused;
 
-/// What is known of a call before it has begun.
-#[derive(Default)]
-struct FirstLeg {
-    /// Our id, where the API expects the call.
-    id: Option<String>,
-    /// The Call-ID, where its ladder was opened for it.
-    call_id: Option<Bytes>,
-}
-
 /// Sees every call record; the demo's eye.
 pub(crate) type Observer = Arc<dyn Fn(&CallRecord) + Send + Sync>;
 
@@ -156,41 +148,6 @@ impl Edges {
             self.never_began(shard.index(), first_leg);
         }
         permit.becomes(began);
-    }
-
-    /// Hands an input to the shard; what the API tells of it is noted.
-    fn hand_over(&self, shard: &mut Shard, input: Input) {
-        let now = self.clock.now();
-        match &input {
-            Input::Message(message, ..) => self.calls.ladders.received(shard.index(), message, now.mono),
-            Input::AgentConnected(call, outcome) => self.calls.agent(*call, outcome, now),
-            Input::Press(call, keys) => {
-                self.calls.happened(*call, "keys_pressed", Some(format!("{} keys", keys.len())), now);
-            }
-            _ => {}
-        }
-        shard.handle(input, now);
-    }
-
-    /// The messages of a call that may begin are kept from its first one on. Gives what is to be forgotten
-    /// where it does not.
-    fn open_ladder(&self, shard: usize, input: &Input) -> FirstLeg {
-        let (id, call_id) = match input {
-            Input::Message(message, ..) => (None, message.call_id().cloned().unwrap_or_default()),
-            Input::Place(place) => (Some(place.id.clone()), place.sip_call_id.clone().into()),
-            _ => return FirstLeg::default(),
-        };
-        let opened = self.calls.ladders.open(shard, &call_id);
-        FirstLeg { id, call_id: opened.then_some(call_id) }
-    }
-
-    fn never_began(&self, shard: usize, first_leg: FirstLeg) {
-        if let Some(call_id) = first_leg.call_id {
-            self.calls.ladders.forget(shard, &call_id);
-        }
-        if let Some(id) = first_leg.id {
-            self.calls.never_began(&id);
-        }
     }
 
     /// A place for the call that a message would begin; none for other messages, and for those of
@@ -255,8 +212,10 @@ impl Edges {
             Output::ConnectAgent(call, request) => return self.connect_agent(call, *request),
             Output::StartRoom(call) => self.pool.begin(call.0),
             Output::Press(call, member, keys) => self.pool.press(call.0, member, keys),
-            Output::CloseLeg(call, member) => self.pool.close_leg(call.0, member),
+            Output::LegBegan(call, member, sip_call_id) => self.leg_began(call, member, sip_call_id),
+            Output::CloseLeg(call, member) => self.close_leg(call, member),
             Output::DropAgent(call) => {
+                self.calls.left(call, Member::AGENT, self.clock.now());
                 self.agents.give_up(call);
                 self.pool.drop_agent(call.0);
             }
@@ -268,10 +227,7 @@ impl Edges {
             Output::SuppressNoise(call, member) => self.pool.clean(call.0, member, true),
             Output::Record { call, call_id, task } => self.recordings.ask(&self.pool, call, &call_id, task),
             Output::Tell(call, news) => self.pool.tell(call.0, *news),
-            Output::TransferEnded(call, result) => {
-                let (ok, code, reason) = (result.ok, result.code, OneLine(&result.reason));
-                tracing::info!(call = call.0, ok, code, reason = %digits_hidden(&reason.to_string(), self.log_numbers), "a transfer ended");
-            }
+            Output::TransferEnded(call, result) => self.transfer_ended(call, &result),
             Output::CloseRoom(call) => {
                 self.agents.give_up(call);
                 self.pool.close(call.0);
@@ -346,13 +302,14 @@ impl Edges {
             "a trunk's state",
         );
         let before = self.links.know(Arc::clone(&state));
+        self.trunk_changed(&state.trunk);
         self.metrics.trunk(&state, before.as_deref());
         self.dispatcher.broadcast(|| Input::TrunkState(Arc::clone(&state)));
     }
 
     fn ended(&self, record: &CallRecord) {
         self.metrics.ended(record);
-        self.calls.ended(record);
+        self.calls.ended(record, self.clock.now());
         self.trunks.ended(record);
         if !self.sids.is_empty() {
             self.sids.remove(&Sids::call_of(&record.call_id));

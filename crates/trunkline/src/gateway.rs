@@ -97,6 +97,7 @@ impl Gateway {
         let tls = certificates::load(&node, &folder, roots)?;
         let transport = settings::listen(&node, tls.clone(), Arc::clone(&guard), dispatcher.clone())?;
         let admission = Arc::new(Admission::new(node.sip.max_calls, node.sip.new_calls_per_second));
+        let clock = Clock::start();
         let edges = Arc::new(Edges {
             transport: Arc::clone(&transport),
             pool,
@@ -109,11 +110,11 @@ impl Gateway {
             sids: Arc::new(DashMap::new()),
             table: Arc::clone(&table),
             shards: (0..threads).map(|_| ShardState::default()).collect(),
-            calls: Arc::new(Calls::new(&node.api, threads)),
+            calls: Arc::new(Calls::new(&node.api, threads, clock.now())),
             trunks: Arc::default(),
             links: Arc::clone(&links),
+            clock,
             recordings: Recordings::of(&node.recording, &settings::data_folder(&folder, &node.data_dir)),
-            clock: Clock::start(),
             seed: key.0 ^ key.1,
             log_numbers: options.log_numbers,
             observer: options.observer,

@@ -6,18 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use trunkline_api::{CallView, FieldError, PlaceError, PlaceRequest, Repeat};
-use trunkline_call::{CallStart, PlaceCall, Timestamp, call_id};
+use trunkline_api::{
+    CallView, FieldError, PlaceError, PlaceRequest, RecordAction, Repeat, RoomAsk, TransferFallback,
+    TransferMode, TransferRequest,
+};
+use trunkline_call::{CallHandle, CallStart, Input, PlaceCall, RoomEvent, Timestamp, call_id};
 use trunkline_routing::{
     E164, OutboundCall, OutboundRefusal, Pii, Route, decide_outbound, hides, is_dialable, is_own_parameter,
     mask, may_be_set,
 };
+use trunkline_sdp::control::{self, AgentAsk, Mute, Play, Recording, Transfer};
 use trunkline_sdp::media::are_keys;
 use trunkline_signalling::{Mono, Tokens};
 
 use crate::admission::{Permit, Shed};
 use crate::calls::{Calls, pending};
 use crate::driver::Edges;
+use crate::recordings::Recordings;
 use crate::trunks::Overload;
 
 /// Idempotency keys that are remembered, the oldest going first, and for how long.
@@ -79,6 +84,11 @@ impl Placer {
     /// The calls in progress and the last that ended.
     pub(crate) fn calls(&self) -> &Calls {
         &self.edges.calls
+    }
+
+    /// Where recordings are.
+    pub(crate) fn recordings(&self) -> &Recordings {
+        &self.edges.recordings
     }
 
     /// Places a call.
@@ -202,6 +212,46 @@ pub(crate) fn faults(request: &PlaceRequest) -> Vec<FieldError> {
         wrong("/dtmf_prefix", "is 1 to 128 of 0-9 * # A-D, w for half a second, W for a second");
     }
     faults
+}
+
+/// What is to be done in a room, in the words of the call: what an agent may ask, the API may.
+pub(crate) fn in_room(call: CallHandle, ask: RoomAsk) -> Input {
+    let ask = match ask {
+        RoomAsk::Hold(on) => return Input::Hold(call, on),
+        RoomAsk::Mute { participant, on } => AgentAsk::Mute { mute: Mute { participant, on } },
+        RoomAsk::Record(action) => AgentAsk::Record {
+            record: match action {
+                RecordAction::Start => Recording::Start,
+                RecordAction::Pause => Recording::Pause,
+                RecordAction::Resume => Recording::Resume,
+                RecordAction::Stop => Recording::Stop,
+            },
+        },
+        RoomAsk::Play { sound, participant, repeat } => {
+            AgentAsk::Play { play: Play { sound, participant, repeat } }
+        }
+    };
+    Input::Room(call, RoomEvent::Ask(Box::new(ask)))
+}
+
+/// A transfer in the call's own words.
+pub(crate) fn transfer(request: TransferRequest) -> Transfer {
+    Transfer {
+        to: request.to,
+        mode: match request.mode {
+            TransferMode::Cold => control::TransferMode::Cold,
+            TransferMode::Attended => control::TransferMode::Attended,
+            TransferMode::Warm => control::TransferMode::Warm,
+            TransferMode::Bridge => control::TransferMode::Bridge,
+        },
+        fallback: match request.fallback {
+            TransferFallback::None => control::Fallback::None,
+            TransferFallback::Bridge => control::Fallback::Bridge,
+        },
+        requires_confirmation: request.requires_confirmation,
+        passcode: request.passcode,
+        ringing_timeout_seconds: request.ringing_timeout_seconds,
+    }
 }
 
 /// A name as a part of a JSON Pointer (RFC 6901 §3).

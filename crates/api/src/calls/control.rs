@@ -31,7 +31,7 @@ impl From<ControlError> for Problem {
 }
 
 /// What was asked for is under way.
-fn outcome(outcome: Result<(), ControlError>) -> Response {
+pub(super) fn outcome(outcome: Result<(), ControlError>) -> Response {
     match outcome {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(error) => Problem::from(error).into_response(),

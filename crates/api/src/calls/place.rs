@@ -24,10 +24,10 @@ const MAX_KEY: usize = 255;
 #[serde(deny_unknown_fields)]
 pub struct PlaceRequest {
     /// Whom to call, in E.164.
-    #[schema(example = "+442079460000")]
+    #[schema(example = "+442079460000", pattern = "^\\+[1-9][0-9]{6,14}$")]
     pub to: String,
     /// A number of ours, in E.164.
-    #[schema(example = "+14155550100")]
+    #[schema(example = "+14155550100", pattern = "^\\+[1-9][0-9]{6,14}$")]
     pub from: String,
     /// Who talks; the number's outbound slot where absent.
     pub agent: Option<String>,
@@ -57,10 +57,9 @@ impl PlaceRequest {
             from: fields.needed("from", number).unwrap_or_default(),
             agent: fields.optional("agent", "the name of an agent"),
             trunk: fields.optional("trunk", "the name of a trunk"),
-            dynamic_variables: fields.optional("dynamic_variables", "an object").unwrap_or_default(),
-            headers: fields.optional("headers", "an object of strings").unwrap_or_default(),
-            ringing_timeout_seconds: fields
-                .optional("ringing_timeout_seconds", "a whole number from 1 to 300"),
+            dynamic_variables: fields.given("dynamic_variables", "an object").unwrap_or_default(),
+            headers: fields.given("headers", "an object of strings").unwrap_or_default(),
+            ringing_timeout_seconds: fields.whole("ringing_timeout_seconds", "a whole number from 1 to 300"),
             dtmf_prefix: fields.optional("dtmf_prefix", "a string of keys"),
         };
         (request, fields.finish())

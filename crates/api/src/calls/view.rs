@@ -93,6 +93,8 @@ pub struct CallDetail {
     pub participants: Vec<ParticipantView>,
     /// What happened, in order.
     pub timeline: Vec<TimelineEntry>,
+    /// How the last transfer came out.
+    pub transfer: Option<TransferOutcome>,
     /// What its media came to; null while it lasts.
     pub quality: Option<Quality>,
     /// The SIP messages of its legs, in order.
@@ -139,6 +141,17 @@ pub struct TimelineEntry {
     pub event: &'static str,
     /// More on it.
     pub detail: Option<String>,
+}
+
+/// How a transfer came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TransferOutcome {
+    /// The caller was put through.
+    pub ok: bool,
+    /// The SIP code that settled it, where one did.
+    pub code: Option<u16>,
+    /// Why, in a sentence.
+    pub reason: String,
 }
 
 /// What the media of a call came to.

@@ -162,6 +162,7 @@ impl Call {
             }
             RoomEvent::Failed(what) => (EndedBy::Gateway, what),
             RoomEvent::Digit(member, key) => return self.key_pressed(cx, member, key, out),
+            RoomEvent::Heard(..) => return,
             RoomEvent::Ask(ask) => return self.asked(cx, table, *ask, out),
             RoomEvent::RecordingEnded { file, milliseconds, problem } => {
                 return self.recording_ended(&file, milliseconds, problem.as_deref());

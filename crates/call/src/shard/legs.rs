@@ -1,5 +1,6 @@
 //! The legs of calls in the shard's tables: those that come, those that are gone.
 
+use trunkline_sdp::Member;
 use trunkline_sdp::control::{Transfer, TransferResult};
 use trunkline_signalling::Now;
 
@@ -16,6 +17,9 @@ impl Shard {
             let key = self.dialog_key(call_id.as_bytes(), tag);
             self.dialogs.insert(key, (handle, member));
             held.dialogs.push((member, key));
+            if member != Member::FIRST {
+                self.outputs.push_back(Output::LegBegan(handle, member, call_id.to_owned()));
+            }
         }
     }
 

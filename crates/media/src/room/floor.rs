@@ -104,6 +104,7 @@ impl Floor {
                 line.keypad.press(digit.encode_utf8(&mut [0; 4]));
             }
         }
+        self.told.pass(RoomEvent::Heard(member, digit));
     }
 
     /// The clock's step.

@@ -39,6 +39,8 @@ pub struct ApiSettings {
     pub ended_calls: usize,
     /// Whether it shows the SIP messages of calls.
     pub ladders: bool,
+    /// Whether events tell telephone numbers and keys in full.
+    pub event_numbers: bool,
     /// Keys; without any, everyone who reaches the listener may do everything.
     pub keys: Vec<ApiKey>,
 }
@@ -50,6 +52,7 @@ impl Default for ApiSettings {
             requests_per_second: 100,
             ended_calls: 1000,
             ladders: true,
+            event_numbers: false,
             keys: Vec::new(),
         }
     }
@@ -65,6 +68,7 @@ pub(super) fn read(entry: Option<&Entry<'_>>, report: &mut Report<'_>) -> ApiSet
         settings.ended_calls = usize::try_from(calls).unwrap_or(0);
     }
     settings.ladders = reader.boolean("ladders").unwrap_or(settings.ladders);
+    settings.event_numbers = reader.boolean("event_numbers").unwrap_or(settings.event_numbers);
     if let Some((_, span)) = reader.string("token") {
         let instead = "token is no longer a key of [api]; `trunkline key` prints a key and its [[api.key]]";
         reader.report.error(&span, instead.to_owned());

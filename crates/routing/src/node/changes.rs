@@ -21,7 +21,7 @@ impl Node {
     fn settings(&self) -> Vec<(&'static str, String)> {
         // What reloads live is told elsewhere.
         let Self { name, data_dir, sip, media, recording, api, routes: _ } = self;
-        let ApiSettings { listen, requests_per_second, ended_calls, ladders, keys: _ } = api;
+        let ApiSettings { listen, requests_per_second, ended_calls, ladders, event_numbers, keys: _ } = api;
         let mut all = vec![
             ("node.name", name.clone()),
             ("node.data_dir", data_dir.clone()),
@@ -29,6 +29,7 @@ impl Node {
             ("api.requests_per_second", requests_per_second.to_string()),
             ("api.ended_calls", ended_calls.to_string()),
             ("api.ladders", ladders.to_string()),
+            ("api.event_numbers", event_numbers.to_string()),
         ];
         all.extend(sip_settings(sip));
         all.extend(tls_settings(sip.tls.as_ref()));

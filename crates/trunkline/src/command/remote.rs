@@ -1,4 +1,4 @@
-//! `dial`, `calls`, `trunks`, `dtmf`, `hangup`, and `diff` with no file: a running gateway, over its API.
+//! `dial`, `calls`, `trunks`, `dtmf`, `transfer`, `hangup`, and `diff` with no file: a running gateway, over its API.
 
 mod args;
 mod print;
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use super::runtime;
 use super::tables::print_changes;
 
-pub(super) use args::{ApiArgs, CallsArgs, DialArgs, DtmfArgs, HangupArgs, TrunksArgs};
+pub(super) use args::{ApiArgs, CallsArgs, DialArgs, DtmfArgs, HangupArgs, TransferArgs, TrunksArgs};
 use args::{CallsCommand, ShowArgs};
 
 /// Longest answer read.
@@ -111,6 +111,33 @@ pub(super) fn hang_up(args: &HangupArgs) -> anyhow::Result<ExitCode> {
     let path = call_path(&args.id, "");
     runtime(1)?.block_on(ask(&args.api, Method::DELETE, &path, None))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the caller through and follows it until that has worked or not.
+pub(super) fn transfer(args: &TransferArgs) -> anyhow::Result<ExitCode> {
+    let wanted = json!({ "to": args.to, "mode": args.mode, "fallback": args.fallback });
+    runtime(1)?.block_on(async {
+        let path = call_path(&args.id, "");
+        let outcomes = |call: &Value| {
+            let events = call["timeline"].as_array().into_iter().flatten();
+            let is_outcome =
+                |entry: &&Value| entry["event"].as_str().is_some_and(|event| event.starts_with("transfer"));
+            events.filter(is_outcome).count()
+        };
+        let mut call = ask(&args.api, Method::GET, &path, None).await?;
+        let before = outcomes(&call);
+        ask(&args.api, Method::POST, &call_path(&args.id, "/transfer"), Some(&wanted)).await?;
+        while outcomes(&call) == before {
+            if !call["ended_at"].is_null() {
+                bail!("the call ended before the transfer did");
+            }
+            tokio::time::sleep(LOOK).await;
+            call = ask(&args.api, Method::GET, &path, None).await?;
+        }
+        let (ok, why) = (call["transfer"]["ok"] == true, call["transfer"]["reason"].as_str().unwrap_or("-"));
+        println!("{} {why}", if ok { "transferred:" } else { "not transferred:" });
+        Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
 }
 
 /// Presses keys in a call.

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use trunkline_api::{
-    Backend, CallDetail, CallPage, CallQuery, CallView, CompleteError, ControlError, FieldError, Keys,
-    PlaceError, PlaceRequest, ReloadChanges, Repeat, Scope, TrunkView, same,
+    Backend, CallDetail, CallPage, CallQuery, CallView, CompleteError, ControlError, Events, FieldError,
+    Keys, PlaceError, PlaceRequest, RecordingFile, ReloadChanges, Repeat, RoomAsk, Scope, TransferRequest,
+    TrunkView, same,
 };
 use trunkline_call::Input;
 use trunkline_routing::{ApiKey, ApiSettings, Connect, Node, RouteTable, key_changes};
@@ -206,6 +208,42 @@ impl Backend for Control {
             self.dispatcher.reply(call, Input::HangUp(call));
         }
         Ok(())
+    }
+
+    fn transfer(&self, id: &str, request: TransferRequest) -> Result<(), ControlError> {
+        let call = self.placer.calls().active(id)?;
+        self.dispatcher.reply(call, Input::Transfer(call, Box::new(placing::transfer(request))));
+        Ok(())
+    }
+
+    fn complete_transfer(&self, id: &str, agent_stays: bool) -> Result<(), ControlError> {
+        let call = self.placer.calls().active(id)?;
+        self.dispatcher.reply(call, Input::CompleteTransfer(call, agent_stays));
+        Ok(())
+    }
+
+    fn cancel_transfer(&self, id: &str) -> Result<(), ControlError> {
+        let call = self.placer.calls().active(id)?;
+        self.dispatcher.reply(call, Input::CancelTransfer(call));
+        Ok(())
+    }
+
+    fn ask_room(&self, id: &str, ask: RoomAsk) -> Result<(), ControlError> {
+        let call = self.placer.calls().active(id)?;
+        self.dispatcher.reply(call, placing::in_room(call, ask));
+        Ok(())
+    }
+
+    fn recording(&self, id: &str) -> Option<RecordingFile> {
+        self.placer.recordings().find(id)
+    }
+
+    fn settled(&self, id: &str) -> Option<oneshot::Receiver<()>> {
+        self.placer.calls().settled(id)
+    }
+
+    fn events(&self) -> &Arc<Events> {
+        &self.placer.calls().events
     }
 
     fn trunks(&self) -> Vec<TrunkView> {

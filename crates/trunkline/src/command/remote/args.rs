@@ -94,3 +94,19 @@ pub(in crate::command) struct DtmfArgs {
     #[command(flatten)]
     pub(in crate::command) api: ApiArgs,
 }
+
+#[derive(Args)]
+pub(in crate::command) struct TransferArgs {
+    /// The call.
+    pub(in crate::command) id: String,
+    /// A number, a `tel:` or a `sip:` address.
+    pub(in crate::command) to: String,
+    /// How: cold, attended, warm or bridge.
+    #[arg(long, default_value = "cold")]
+    pub(in crate::command) mode: String,
+    /// What follows where the carrier refuses: none or bridge.
+    #[arg(long, default_value = "none")]
+    pub(in crate::command) fallback: String,
+    #[command(flatten)]
+    pub(in crate::command) api: ApiArgs,
+}
