@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use trunkline_agent::FromAgent;
-use trunkline_agent::Sids;
 use trunkline_agent::twilio::{Writer, read};
-use trunkline_media::{Playout, Receiver, RtpHeader, write_rtp};
+use trunkline_agent::{Sids, Tone};
+use trunkline_media::rehearsal::Rehearsal;
+use trunkline_media::{Participant, Playout, Receiver, RtpHeader, write_rtp};
 use trunkline_routing::{InboundCall, Source, decide, load};
 use trunkline_signalling::{Inbound, KeyedHash, Mono, Timers, Transactions};
 use trunkline_sip::{Flow, Message, Request, Transport, read};
@@ -98,6 +99,7 @@ fn calls(c: &mut Criterion) {
         agent_leaves: None,
         terms: Terms::default(),
         callee: None,
+        transfer: None,
     };
     c.bench_function("a whole call, both sides, to the last timer", |b| {
         b.iter(|| {
@@ -146,5 +148,19 @@ fn media(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, messages, routing, transactions, calls, media);
+/// What 20 ms of a room cost, socket writes in it and reads not.
+fn rooms(c: &mut Criterion) {
+    let agent = Some(Box::new(Tone::default()) as Box<dyn Participant>);
+    let rooms = [
+        ("a leg and an agent, 20 ms", Rehearsal::new(1, agent)),
+        ("two legs undecoded, 20 ms", Rehearsal::new(2, None)),
+        ("three legs mixed, 20 ms", Rehearsal::new(3, None)),
+    ];
+    for (name, room) in rooms {
+        let mut room = room.expect("ports");
+        c.bench_function(name, |b| b.iter(|| room.packet_time()));
+    }
+}
+
+criterion_group!(benches, messages, routing, transactions, calls, media, rooms);
 criterion_main!(benches);

@@ -23,6 +23,8 @@ mod ports;
 mod quality;
 mod receiver;
 mod recorder;
+#[doc(hidden)]
+pub mod rehearsal;
 mod room;
 mod rtp_packet;
 mod speech;
