@@ -99,6 +99,7 @@ fn calls(c: &mut Criterion) {
         agent_leaves: None,
         terms: Terms::default(),
         callee: None,
+        transfer: None,
     };
     c.bench_function("a whole call, both sides, to the last timer", |b| {
         b.iter(|| {

@@ -32,6 +32,20 @@ pub fn exchange(port: u16, method: &str, path: &str, fields: &str, body: &str) -
     (status, head.to_owned(), body.to_owned())
 }
 
+/// GET of something that is no text.
+#[must_use]
+pub fn exchange_bytes(port: u16, path: &str, fields: &str) -> (u16, String, Vec<u8>) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the API listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n")
+        .expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    (status, head, answer[end + 4..].to_vec())
+}
+
 /// GET.
 #[must_use]
 pub fn get(port: u16, path: &str) -> (u16, String) {

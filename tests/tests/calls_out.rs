@@ -374,6 +374,51 @@ fn older_clients_wait_for_the_answer_and_get_its_status() {
 }
 
 #[test]
+fn a_call_is_recorded_held_muted_and_played_to_by_request() {
+    let media = free_port().to_string();
+    let mut callee =
+        Callee::new("uas_answer", "u1", &["-key", "mport", &media, "-key", "tool", "--hz 500 --secs 3"]);
+    let mut daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+    let (_, placed) = post(&daemon, &wanted());
+    let id = placed["id"].as_str().expect("an id").to_owned();
+    poll("the answer", || (call(&daemon, &id)["status"] == "active").then_some(()));
+    let api = daemon.api;
+    let ask = |what: &str, body: Value| {
+        http::request(api, "POST", &format!("/v1/calls/{id}/{what}"), JSON, &body.to_string()).0
+    };
+    for (what, fine, wrong, pointer) in [
+        ("record", json!({"action": "start"}), json!({"action": "erase"}), "/action"),
+        ("mute", json!({"participant": "agent", "on": true}), json!({"participant": "agent"}), "/on"),
+        ("play", json!({"sound": "music", "repeat": true}), json!({"repeat": true}), "/sound"),
+        ("play", json!({"sound": ""}), json!({"sound": 1}), "/sound"),
+    ] {
+        assert_eq!(ask(what, fine), 202, "{what}");
+        let path = format!("/v1/calls/{id}/{what}");
+        let (status, text) = http::request(daemon.api, "POST", &path, JSON, &wrong.to_string());
+        assert!(status == 400 && text.contains(&format!("\"pointer\":\"{pointer}\"")), "{what} {text}");
+    }
+    assert_eq!(ask("hold", json!({"on": 1})), 400);
+    let path = format!("/v1/recordings/{id}");
+    assert_eq!(http::get(daemon.api, &path).0, 404, "it has not ended");
+    assert_eq!(http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "").0, 202);
+    assert!(callee.went_through());
+    daemon.record();
+    let file = daemon.folder.join(format!("data/recordings/{id}.wav"));
+    let whole = poll("the recording", || std::fs::read(&file).ok().filter(|wav| wav.len() > 1000));
+    let (status, head, _) = http::exchange_bytes(daemon.api, &path, "Range: bytes=0-3\r\n");
+    assert!(status == 206 && head.contains(&format!("content-range: bytes 0-3/{}", whole.len())), "{head}");
+    let (status, head, body) = http::exchange_bytes(daemon.api, &path, "");
+    assert!(status == 200 && head.contains("content-type: audio/wav"), "{head}");
+    assert_eq!(body, whole, "byte for byte");
+    let (status, head, _) = http::exchange_bytes(daemon.api, &path, "Range: bytes=99999999-\r\n");
+    assert!(status == 416 && head.contains(&format!("content-range: bytes */{}", whole.len())), "{head}");
+    for strange in ["call_none", "..%2F..%2Ftrunkline.toml", "call_%2e%2e"] {
+        assert_eq!(http::get(daemon.api, &format!("/v1/recordings/{strange}")).0, 404, "{strange}");
+    }
+    assert_eq!(ask("hold", json!({"on": true})), 409);
+}
+
+#[test]
 fn a_transfer_that_may_not_be_is_told_and_the_call_stays() {
     let media = free_port().to_string();
     let mut callee =

@@ -255,6 +255,13 @@ fn the_unit_is_one_that_systemd_takes() {
     let said = verify.expect("systemd-analyze is installed by `cargo xtask test`");
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(!said.contains("Unknown") && !said.contains("Failed to parse"), "{said}");
+    // Its own judgement of how much is left open, from 0 to 100; 20 is its "OK".
+    let judged = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
+        .arg(&unit)
+        .output()
+        .expect("systemd-analyze");
+    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
 }
 
 #[test]

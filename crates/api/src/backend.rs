@@ -9,9 +9,10 @@ use crate::access::Keys;
 use crate::calls::control::ControlError;
 use crate::calls::list::CallQuery;
 use crate::calls::place::{PlaceError, PlaceRequest, Repeat};
+use crate::calls::room::RoomAsk;
 use crate::calls::transfer::TransferRequest;
 use crate::calls::view::{CallDetail, CallPage, CallView};
-use crate::{Events, FieldError, ReloadChanges, TrunkView};
+use crate::{Events, FieldError, RecordingFile, ReloadChanges, TrunkView};
 
 /// The daemon behind HTTP.
 pub trait Backend: Send + Sync + 'static {
@@ -67,6 +68,13 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// Where there is no such call, or it is not up.
     fn cancel_transfer(&self, id: &str) -> Result<(), ControlError>;
+    /// Does something in the room of a call.
+    ///
+    /// # Errors
+    /// Where there is no such call, or it is not up.
+    fn ask_room(&self, id: &str, ask: RoomAsk) -> Result<(), ControlError>;
+    /// The recording of a call that has ended; none where there is none, or it has not.
+    fn recording(&self, id: &str) -> Option<RecordingFile>;
     /// Done once a call is answered or over; none where it is already.
     fn settled(&self, id: &str) -> Option<oneshot::Receiver<()>>;
     /// What happens.

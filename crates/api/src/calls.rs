@@ -4,6 +4,7 @@ pub(crate) mod control;
 pub(crate) mod list;
 pub(crate) mod outbound;
 pub(crate) mod place;
+pub(crate) mod room;
 pub(crate) mod transfer;
 pub(crate) mod view;
 

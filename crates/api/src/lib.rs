@@ -8,11 +8,13 @@
 //! | `GET /metrics` | read | Prometheus |
 //! | `GET /v1/calls` | read | calls in progress and the last that ended |
 //! | `GET /v1/calls/{id}` | read | one, with legs, participants, timeline, quality and SIP ladder |
+//! | `GET /v1/recordings/{id}` | read | the recording of a call, whole or in part |
 //! | `GET /v1/events` | read | what happens, as server-sent events |
 //! | `GET /v1/trunks` | read | the trunks, with registration and health |
 //! | `POST /v1/calls` | operate | place a call: 202 with its id |
 //! | `POST /v1/calls/{id}/dtmf` | operate | press keys |
 //! | `POST /v1/calls/{id}/transfer` and `…/complete`, `DELETE …/transfer` | operate | put the caller through |
+//! | `POST /v1/calls/{id}/hold`, `/mute`, `/record`, `/play` | operate | what is done in the room |
 //! | `POST /telephony/outbound-call` | operate | place a call and wait for the answer |
 //! | `DELETE /v1/calls/{id}` | operate | hang a call up, or give it up while it rings |
 //! | `POST /v1/config/reload` | admin | read the tables again |
@@ -30,6 +32,7 @@ mod events;
 mod limit;
 mod openapi;
 mod problem;
+mod recordings;
 mod reload;
 mod routes;
 mod server;
@@ -47,6 +50,7 @@ pub use backend::{Backend, CompleteError};
 pub use calls::control::ControlError;
 pub use calls::list::CallQuery;
 pub use calls::place::{PlaceError, PlaceRequest, Repeat};
+pub use calls::room::{RecordAction, RoomAsk};
 pub use calls::transfer::{TransferFallback, TransferMode, TransferRequest};
 pub use calls::view::{
     CallDetail, CallDirection, CallPage, CallStatus, CallView, LegView, ParticipantView, Quality, Rung,
@@ -54,6 +58,7 @@ pub use calls::view::{
 };
 pub use events::Events;
 pub use problem::{FieldError, Problem};
+pub use recordings::RecordingFile;
 pub use reload::ReloadChanges;
 pub use trunks::{AddressView, TrunkView};
 

@@ -11,9 +11,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::{Gate, Scope, check};
-use crate::calls::{control, list, outbound, place, transfer};
+use crate::calls::{control, list, outbound, place, room, transfer};
 use crate::limit::Limiter;
-use crate::{Backend, Problem, Shared, dial_in, events, openapi, reload, server, trunks, twilio};
+use crate::{Backend, Problem, Shared, dial_in, events, openapi, recordings, reload, server, trunks, twilio};
 
 /// Longest request body.
 const MAX_BODY: usize = 64 * 1024;
@@ -34,13 +34,18 @@ fn of_scope(scope: Scope) -> OpenApiRouter<Shared> {
             .routes(routes!(trunks::list))
             .routes(routes!(list::list))
             .routes(routes!(list::show))
-            .routes(routes!(events::events)),
+            .routes(routes!(events::events))
+            .routes(routes!(recordings::recording)),
         Scope::Operate => OpenApiRouter::new()
             .routes(routes!(place::place))
             .routes(routes!(control::hang_up))
             .routes(routes!(control::dtmf))
             .routes(routes!(transfer::transfer, transfer::cancel))
-            .routes(routes!(transfer::complete)),
+            .routes(routes!(transfer::complete))
+            .routes(routes!(room::hold))
+            .routes(routes!(room::mute))
+            .routes(routes!(room::record))
+            .routes(routes!(room::play)),
         Scope::Admin => OpenApiRouter::new().routes(routes!(reload::reload)),
     }
 }

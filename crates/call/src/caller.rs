@@ -27,6 +27,8 @@ pub struct CallPlan {
     pub timers: Timers,
     /// Seed of tags and branches.
     pub key: (u64, u64),
+    /// A REFER is told ([`CallerEvent::Refer`]), to be answered; else it is refused.
+    pub refer: bool,
 }
 
 /// What a caller tells.
@@ -36,6 +38,8 @@ pub enum CallerEvent {
     Progress(u16, Option<Selection>),
     /// Answered.
     Answered(Selection),
+    /// The other side wants somebody called.
+    Refer,
     /// Over.
     Ended(Ended),
 }
@@ -98,7 +102,8 @@ impl Caller {
             now,
             events: &mut events,
         };
-        caller.leg = Some(Leg::outgoing(&mut cx, dialog, target, &offer, InDialogPolicy::default()));
+        let policy = InDialogPolicy { refer: caller.plan.refer, ..InDialogPolicy::default() };
+        caller.leg = Some(Leg::outgoing(&mut cx, dialog, target, &offer, policy));
         caller
     }
 
@@ -116,6 +121,29 @@ impl Caller {
     /// Hangs up, or gives up while it rings.
     pub fn hang_up(&mut self, now: Now) {
         self.with_leg(now, |leg, cx| leg.hang_up(cx, 480));
+        self.drain(now);
+    }
+
+    /// Answers a REFER that was told.
+    pub fn answer_refer(&mut self, code: u16, now: Now) {
+        self.with_leg(now, |leg, cx| leg.answer_refer(cx, code));
+        self.drain(now);
+    }
+
+    /// Tells how that REFER goes; a final code is the last that is told.
+    pub fn notify(&mut self, code: u16, now: Now) {
+        self.with_leg(now, |leg, cx| leg.notify(cx, code));
+        self.drain(now);
+    }
+
+    /// Holds the other side, or comes back.
+    pub fn hold(&mut self, on: bool, now: Now) {
+        self.local.session_version += 1;
+        let direction = if on { Direction::SendOnly } else { Direction::SendRecv };
+        let offer = negotiate::offer(&self.plan.codecs, direction, &self.local);
+        self.with_leg(now, |leg, cx| {
+            leg.reoffer(cx, &offer);
+        });
         self.drain(now);
     }
 
@@ -199,7 +227,7 @@ impl Caller {
                     None => leg.refuse_offer(cx, 488),
                 });
             }
-            LegEvent::Refer(_) => return self.with_leg(now, |leg, cx| leg.answer_refer(cx, 603)),
+            LegEvent::Refer(_) => CallerEvent::Refer,
             LegEvent::Acknowledged(_)
             | LegEvent::Info(_)
             | LegEvent::Message(_)

@@ -6,9 +6,11 @@ mod callee;
 mod network;
 mod plan;
 pub mod program;
+mod transfers;
 mod world;
 
 pub use callee::{Callee, CalleePlan};
 pub use network::{Dice, Faults, Network};
 pub use plan::{AgentPlan, Plan, Terms};
+pub use transfers::{ReferPlan, TransferPlan};
 pub use world::{Far, World, gateway_address, table};

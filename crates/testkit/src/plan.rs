@@ -6,6 +6,7 @@ use trunkline_sip::{HeaderName, Message, Method};
 
 use crate::callee::CalleePlan;
 use crate::network::Faults;
+use crate::transfers::TransferPlan;
 
 /// What the agent does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Plan {
     /// The shard calls this one; the caller's plans are for nothing then. `caller_leaves` is when the
     /// call is hung up by request.
     pub callee: Option<CalleePlan>,
+    /// A transfer of the caller, and holds.
+    pub transfer: Option<TransferPlan>,
 }
 
 /// What an INVITE asks for beside a call. It is put in on the way, as a proxy would: that way each copy

@@ -11,10 +11,11 @@ use trunkline_call::{
     Advertised, CallHandle, Input, MediaStats, Output, RoomEvent, Shard, ShardConfig, Spread,
 };
 use trunkline_routing::UnknownPeers;
+use trunkline_sdp::control::{Fallback, Transfer, TransferMode};
 use trunkline_sdp::{Codec, Member};
 use trunkline_signalling::dialog::InDialogPolicy;
 use trunkline_signalling::{KeyedHash, Mono, Now, Timers};
-use trunkline_sip::{Flow, Message, Transport, read};
+use trunkline_sip::{Flow, Message, read};
 
 use crate::world::{gateway_address, table};
 
@@ -68,6 +69,11 @@ pub fn run(program: &[u8]) -> Outcome {
         machine.event(kind, argument);
     }
     machine.finish()
+}
+
+/// The way between the gateway and its only peer.
+fn way() -> Flow {
+    crate::world::flow(gateway_address(), crate::world::caller_address())
 }
 
 impl Machine {
@@ -203,10 +209,29 @@ impl Machine {
             5 => self.input(Input::RoomClosed(CallHandle(u64::from(argument)), MediaStats::default())),
             _ => {
                 if let Some(call) = self.calls.last().copied() {
-                    self.input(Input::HangUp(call));
+                    self.wish(call, argument / 8);
                 }
             }
         }
+    }
+
+    /// What an agent or the API wishes of a call.
+    fn wish(&mut self, call: CallHandle, argument: u8) {
+        let modes = [TransferMode::Cold, TransferMode::Bridge, TransferMode::Warm, TransferMode::Attended];
+        let transfer = |at: u8| Transfer {
+            to: "+14155550177".to_owned(),
+            mode: modes[usize::from(at % 4)],
+            fallback: if at & 4 == 0 { Fallback::None } else { Fallback::Bridge },
+            ..Transfer::default()
+        };
+        self.input(match argument % 16 {
+            0 | 1 => Input::HangUp(call),
+            2 => Input::Hold(call, true),
+            3 => Input::Hold(call, false),
+            4 => Input::CancelTransfer(call),
+            5 => Input::CompleteTransfer(call, argument & 16 == 0),
+            at => Input::Transfer(call, Box::new(transfer(at))),
+        });
     }
 
     /// Answers what the shard asked of the peer.
@@ -221,12 +246,7 @@ impl Machine {
         let message = read::datagram(&Bytes::copy_from_slice(&bytes));
         self.last = bytes;
         if let Ok(message) = message {
-            let flow = Flow {
-                transport: Transport::Udp,
-                local: gateway_address(),
-                remote: SocketAddr::from(([192, 0, 2, 20], 5062)),
-                connection: None,
-            };
+            let flow = way();
             let _ = self.shard.would_begin_call(&message, flow, &None, moment(self.now));
             self.input(Input::Message(Box::new(message), flow, None));
         }
@@ -252,14 +272,20 @@ impl Machine {
                     self.outcome.began += 1;
                     self.calls.push(call);
                 }
+                Output::CloseLeg(call, member) => {
+                    let closed = Input::LegClosed(call, member, MediaStats::default());
+                    self.shard.handle(closed, moment(self.now));
+                }
+                Output::FindFlow { call, member, .. } => {
+                    let found = Ok((way(), false));
+                    self.shard.handle(Input::FlowFound(call, member, found), moment(self.now));
+                }
                 Output::Ended(_) => self.outcome.records += 1,
                 Output::UpdateMedia(..)
                 | Output::StartRoom(_)
-                | Output::FindFlow { .. }
                 | Output::FindTrunkFlow { .. }
                 | Output::TrunkState(_)
                 | Output::Press(..)
-                | Output::CloseLeg(..)
                 | Output::DropAgent(_)
                 | Output::Arrange(..)
                 | Output::Listen(..)

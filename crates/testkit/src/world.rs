@@ -9,7 +9,8 @@ use trunkline_call::{
     Output, PlaceCall, RoomEvent, Shard, ShardConfig, Spread,
 };
 use trunkline_routing::{OutboundCall, Pii, RouteTable, Source, UnknownPeers, decide_outbound, load};
-use trunkline_sdp::Codec;
+use trunkline_sdp::control::TransferResult;
+use trunkline_sdp::{Codec, Member};
 use trunkline_signalling::dialog::InDialogPolicy;
 use trunkline_signalling::{KeyedHash, Mono, Now, Timers};
 use trunkline_sip::{Flow, Message, Method, Transport, read};
@@ -17,6 +18,7 @@ use trunkline_sip::{Flow, Message, Method, Transport, read};
 use crate::callee::Callee;
 use crate::network::{Network, Side};
 use crate::plan::{AgentPlan, Plan};
+use crate::transfers::Act;
 
 /// The gateway's peer.
 pub enum Far {
@@ -44,8 +46,8 @@ pub struct World {
     pub ladder: Vec<String>,
     network: Network,
     later: Vec<Later>,
-    now: Mono,
-    plan: Plan,
+    pub(crate) now: Mono,
+    pub(crate) plan: Plan,
     caller_left: bool,
     /// INVITEs that reached the gateway: where none did, it knows of no call.
     pub invites_arrived: usize,
@@ -53,6 +55,11 @@ pub struct World {
     call: Option<CallHandle>,
     /// Rooms that are open.
     pub rooms: Vec<CallHandle>,
+    /// What came of each wish for a transfer.
+    pub transfers: Vec<TransferResult>,
+    /// Callees of second legs, by their Call-IDs.
+    pub seconds: Vec<(Vec<u8>, Callee)>,
+    pub(crate) acts: Vec<(Mono, Act)>,
 }
 
 /// Our address.
@@ -61,14 +68,14 @@ pub fn gateway_address() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 10], 5060))
 }
 
-fn caller_address() -> SocketAddr {
+pub(crate) fn caller_address() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 20], 5062))
 }
 
 /// The usual table: a trunk for the caller's network, a number with an echo agent.
 #[must_use]
 pub fn table() -> Arc<RouteTable> {
-    let text = "[[trunk]]\nname = \"carrier\"\nallowed_addresses = [\"192.0.2.0/24\"]\naddress = \"192.0.2.20:5062\"\ndirection = \"both\"\n[[agent]]\nname = \"echo\"\nconnect = \"builtin:echo\"\n[[number]]\nnumber = \"+14155550100\"\ninbound = \"echo\"\n[[number]]\nnumber = \"+14155550101\"\n";
+    let text = "[[trunk]]\nname = \"carrier\"\nallowed_addresses = [\"192.0.2.0/24\"]\naddress = \"192.0.2.20:5062\"\ndirection = \"both\"\n[[agent]]\nname = \"echo\"\nconnect = \"builtin:echo\"\n[[number]]\nnumber = \"+14155550100\"\ninbound = \"echo\"\nallowed_destinations = [\"+1415*\"]\n[[number]]\nnumber = \"+14155550101\"\n";
     static TABLE: OnceLock<Arc<RouteTable>> = OnceLock::new();
     let read = || {
         let source = Source { name: "test".to_owned(), text: text.to_owned() };
@@ -111,6 +118,9 @@ impl World {
             invites_arrived: 0,
             call: None,
             rooms: Vec::new(),
+            transfers: Vec::new(),
+            seconds: Vec::new(),
+            acts: Vec::new(),
         };
         if plan.callee.is_some() {
             world.shard.handle(Input::Place(Box::new(placed())), moment(now));
@@ -134,7 +144,8 @@ impl World {
     /// Whether both sides have nothing left.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.shard.is_idle() && self.far.is_idle()
+        let seconds = self.seconds.iter().all(|(_, callee)| callee.is_idle());
+        self.shard.is_idle() && self.far.is_idle() && seconds
     }
 
     fn next_event(&self) -> Option<Mono> {
@@ -145,6 +156,7 @@ impl World {
             self.far.poll_timeout(),
             self.later.iter().map(|later| later.0).min(),
             leave,
+            self.next_of_transfer(),
         ]
         .into_iter()
         .flatten()
@@ -168,6 +180,10 @@ impl World {
                 }
                 Side::Caller => {
                     self.note("<-", &message);
+                    if self.reaches_second(&message) {
+                        self.drain();
+                        continue;
+                    }
                     let flow = flow(caller_address(), gateway_address());
                     match &mut self.far {
                         Far::Caller(caller) => caller.receive(message, flow, moment(now)),
@@ -192,6 +208,12 @@ impl World {
                 (Far::Callee(_), None) => {}
             }
         }
+        self.act();
+        for (_, callee) in &mut self.seconds {
+            if callee.poll_timeout().is_some_and(|at| at <= now) {
+                callee.handle_timeout(moment(now));
+            }
+        }
         if self.shard.poll_timeout().is_some_and(|at| at <= now) {
             self.shard.handle_timeout(moment(now));
         }
@@ -208,10 +230,19 @@ impl World {
         while let Some(output) = self.shard.poll_output() {
             self.edge(output);
         }
+        for (_, callee) in &mut self.seconds {
+            while let Some(transmit) = callee.poll_transmit() {
+                self.network.send(Side::Gateway, &transmit.payload, self.now);
+            }
+        }
         loop {
             let payload = match &mut self.far {
                 Far::Caller(caller) => match caller.poll_output() {
                     Some(CallerOutput::Transmit(transmit)) => transmit.payload,
+                    Some(CallerOutput::Event(CallerEvent::Refer)) => {
+                        self.caller_referred();
+                        continue;
+                    }
                     Some(CallerOutput::Event(event)) => {
                         self.caller_events.push(event);
                         continue;
@@ -237,7 +268,7 @@ impl World {
             Output::Transmit(transmit) => self.network.send(Side::Caller, &transmit.payload, self.now),
             Output::OpenMedia { call, member, .. } => {
                 let at = self.plan.ports.then_some(SocketAddr::from(([192, 0, 2, 10], 10_000)));
-                if at.is_some() {
+                if at.is_some() && member == Member::FIRST {
                     self.rooms.push(call);
                 }
                 self.later.push(Later(soon, Input::MediaOpened(call, member, at)));
@@ -253,6 +284,7 @@ impl World {
                 AgentPlan::Never => {}
             },
             Output::StartRoom(call) => {
+                self.plan_transfer(call);
                 if let Some(after) = self.plan.agent_leaves {
                     self.later.push(Later(self.now + after, Input::Room(call, RoomEvent::AgentLeft)));
                 }
@@ -267,25 +299,33 @@ impl World {
                 self.later.push(Later(soon, Input::FlowFound(call, member, found)));
             }
             Output::Began(call, _) => self.call = Some(call),
+            Output::CloseLeg(call, member) => {
+                self.later.push(Later(soon, Input::LegClosed(call, member, MediaStats::default())));
+            }
+            Output::Listen(call, member, true) => self.plan_key(call, member),
+            Output::TransferEnded(_, result) => self.transfers.push(*result),
+            Output::Listen(_, _, false) => {}
             Output::UpdateMedia(..)
             | Output::FindTrunkFlow { .. }
             | Output::TrunkState(_)
             | Output::Press(..)
-            | Output::CloseLeg(..)
             | Output::DropAgent(_)
             | Output::Arrange(..)
-            | Output::Listen(..)
             | Output::Play { .. }
             | Output::Hush(..)
             | Output::Digit(..)
             | Output::Tell(..)
             | Output::Record { .. }
             | Output::SuppressNoise(..)
-            | Output::TransferEnded(..)
             | Output::Answered(..)
             | Output::LegBegan(..)
             | Output::Refused { .. } => {}
         }
+    }
+
+    /// An input for the shard, so long from now.
+    pub(crate) fn soon(&mut self, after: Duration, input: Input) {
+        self.later.push(Later(self.now + after, input));
     }
 
     fn note(&mut self, arrow: &str, message: &Message) {
@@ -325,6 +365,7 @@ fn far(plan: &Plan, now: Mono) -> Far {
         codecs: vec![Codec::Pcmu],
         timers: Timers::default(),
         key: (plan.seed, 9),
+        refer: plan.transfer.is_some(),
     };
     Far::Caller(Box::new(Caller::place(call, moment(now))))
 }
@@ -343,10 +384,10 @@ fn placed() -> PlaceCall {
     }
 }
 
-fn flow(local: SocketAddr, remote: SocketAddr) -> Flow {
+pub(crate) fn flow(local: SocketAddr, remote: SocketAddr) -> Flow {
     Flow { transport: Transport::Udp, local, remote, connection: None }
 }
 
-fn moment(now: Mono) -> Now {
+pub(crate) fn moment(now: Mono) -> Now {
     Now { mono: now, utc: Duration::from_secs(1_800_000_000) + now.0 }
 }

@@ -17,6 +17,7 @@ const PLAN: Plan = Plan {
     agent_leaves: None,
     terms: Terms { reliable: false, refresher: None, without_update: false },
     callee: None,
+    transfer: None,
 };
 
 const CALLEE: CalleePlan = CalleePlan { rings: Duration::from_secs(1), refuses: None, leaves: None };
@@ -64,7 +65,7 @@ fn check(world: &World, seed: u64) {
 fn ends(world: &World) -> Vec<Ended> {
     let of_caller = world.caller_events.iter().filter_map(|event| match event {
         CallerEvent::Ended(why) => Some(*why),
-        CallerEvent::Progress(..) | CallerEvent::Answered(_) => None,
+        CallerEvent::Progress(..) | CallerEvent::Answered(_) | CallerEvent::Refer => None,
     });
     match &world.far {
         Far::Caller(_) => of_caller.collect(),
@@ -254,6 +255,7 @@ fn dealt(seed: u64, called: bool) -> Plan {
         agent_leaves: dice.percent(40).then(|| Duration::from_millis(dice.below(longest / 2))),
         terms: Terms { reliable: dice.percent(30), refresher, without_update: dice.percent(50) },
         callee: called.then_some(callee),
+        transfer: None,
     }
 }
 

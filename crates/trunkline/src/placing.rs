@@ -7,20 +7,22 @@ use std::time::Duration;
 
 use serde_json::Value;
 use trunkline_api::{
-    CallView, FieldError, PlaceError, PlaceRequest, Repeat, TransferFallback, TransferMode, TransferRequest,
+    CallView, FieldError, PlaceError, PlaceRequest, RecordAction, Repeat, RoomAsk, TransferFallback,
+    TransferMode, TransferRequest,
 };
-use trunkline_call::{CallStart, PlaceCall, Timestamp, call_id};
+use trunkline_call::{CallHandle, CallStart, Input, PlaceCall, RoomEvent, Timestamp, call_id};
 use trunkline_routing::{
     E164, OutboundCall, OutboundRefusal, Pii, Route, decide_outbound, hides, is_dialable, is_own_parameter,
     mask, may_be_set,
 };
-use trunkline_sdp::control::{self, Transfer};
+use trunkline_sdp::control::{self, AgentAsk, Mute, Play, Recording, Transfer};
 use trunkline_sdp::media::are_keys;
 use trunkline_signalling::{Mono, Tokens};
 
 use crate::admission::{Permit, Shed};
 use crate::calls::{Calls, pending};
 use crate::driver::Edges;
+use crate::recordings::Recordings;
 use crate::trunks::Overload;
 
 /// Idempotency keys that are remembered, the oldest going first, and for how long.
@@ -82,6 +84,11 @@ impl Placer {
     /// The calls in progress and the last that ended.
     pub(crate) fn calls(&self) -> &Calls {
         &self.edges.calls
+    }
+
+    /// Where recordings are.
+    pub(crate) fn recordings(&self) -> &Recordings {
+        &self.edges.recordings
     }
 
     /// Places a call.
@@ -205,6 +212,26 @@ pub(crate) fn faults(request: &PlaceRequest) -> Vec<FieldError> {
         wrong("/dtmf_prefix", "is 1 to 128 of 0-9 * # A-D, w for half a second, W for a second");
     }
     faults
+}
+
+/// What is to be done in a room, in the words of the call: what an agent may ask, the API may.
+pub(crate) fn in_room(call: CallHandle, ask: RoomAsk) -> Input {
+    let ask = match ask {
+        RoomAsk::Hold(on) => return Input::Hold(call, on),
+        RoomAsk::Mute { participant, on } => AgentAsk::Mute { mute: Mute { participant, on } },
+        RoomAsk::Record(action) => AgentAsk::Record {
+            record: match action {
+                RecordAction::Start => Recording::Start,
+                RecordAction::Pause => Recording::Pause,
+                RecordAction::Resume => Recording::Resume,
+                RecordAction::Stop => Recording::Stop,
+            },
+        },
+        RoomAsk::Play { sound, participant, repeat } => {
+            AgentAsk::Play { play: Play { sound, participant, repeat } }
+        }
+    };
+    Input::Room(call, RoomEvent::Ask(Box::new(ask)))
 }
 
 /// A transfer in the call's own words.

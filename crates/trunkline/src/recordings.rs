@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use trunkline_api::RecordingFile;
 use trunkline_call::CallHandle;
 use trunkline_media::{Pool, RecordFile, RecordFormat, RecordTask};
 use trunkline_routing::{RecordingFormat, RecordingSettings};
@@ -27,6 +28,21 @@ impl Recordings {
     /// Has a room do what is asked with the recording of its call.
     pub(crate) fn ask(&self, pool: &Pool, call: CallHandle, call_id: &str, task: Recording) {
         pool.record(call.0, self.task(call_id, task));
+    }
+
+    /// The recording of a call that has ended, in whichever form it was written. An id that is none of ours
+    /// names no file.
+    pub(crate) fn find(&self, call_id: &str) -> Option<RecordingFile> {
+        let digits = call_id.strip_prefix("call_")?;
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let forms = [("wav", "audio/wav"), ("ogg", "audio/ogg")].into_iter();
+        let files = forms.map(|(extension, kind)| RecordingFile {
+            path: self.folder.join(format!("{call_id}.{extension}")),
+            kind,
+        });
+        files.into_iter().find(|file| file.path.is_file())
     }
 
     fn task(&self, call_id: &str, task: Recording) -> RecordTask {

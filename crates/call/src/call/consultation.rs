@@ -21,7 +21,7 @@ impl Call {
                     None => self.join(cx, member, stays, out),
                 }
             }
-            _ => self.tell_result(failure(None, "nobody is there to be joined with the caller"), out),
+            _ => self.tell_refusal(failure(None, "nobody is there to be joined with the caller"), out),
         }
     }
 
@@ -30,10 +30,10 @@ impl Call {
         match self.transfer.as_ref().map(|transfer| &transfer.stage) {
             // What the carrier does cannot be called back.
             Some(Stage::Referring { .. } | Stage::Moved | Stage::Replaced { .. }) => {
-                self.tell_result(failure(None, "the carrier has the transfer in its hands"), out);
+                self.tell_refusal(failure(None, "the carrier has the transfer in its hands"), out);
             }
             Some(_) => self.back(cx, out, None, "cancelled"),
-            None => self.tell_result(failure(None, "there is no transfer"), out),
+            None => self.tell_refusal(failure(None, "there is no transfer"), out),
         }
     }
 }

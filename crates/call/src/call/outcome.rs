@@ -22,6 +22,12 @@ impl Call {
     /// Tells whoever asked how a transfer came out.
     pub(super) fn tell_result(&mut self, result: TransferResult, out: &mut VecDeque<Output>) {
         self.transfer_result = Some(result.clone());
+        self.tell_refusal(result, out);
+    }
+
+    /// Tells whoever asked that a wish about a transfer comes to nothing; what became of the transfer itself
+    /// is another matter.
+    pub(super) fn tell_refusal(&self, result: TransferResult, out: &mut VecDeque<Output>) {
         out.push_back(Output::TransferEnded(self.handle, Box::new(result.clone())));
         self.tell(AgentNews::TransferResult { transfer_result: result }, out);
     }

@@ -116,7 +116,7 @@ impl Call {
             return self.tell_result(refuse("the call is not answered"), out);
         }
         if self.transfer.is_some() || self.joined.is_some() || self.held {
-            return self.tell_result(refuse("another transfer has the call already, or it is held"), out);
+            return self.tell_refusal(refuse("another transfer has the call already, or it is held"), out);
         }
         let peer = self.peer_host();
         let route = match decide_transfer(table, &self.route, &peer, &ask.to) {

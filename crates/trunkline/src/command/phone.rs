@@ -126,6 +126,7 @@ impl Phone {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             timers: Timers::default(),
             key: random_key()?,
+            refer: false,
         };
         let caller = Caller::place(call, clock.now());
         let report = PhoneReport {
@@ -246,6 +247,8 @@ impl Phone {
                 self.report.answered_after = Some(elapsed);
                 self.selection = Some(selection);
             }
+            // It is refused before it is told.
+            CallerEvent::Refer => {}
             CallerEvent::Ended(why) => {
                 self.report.ended = format!("{why:?}");
                 self.over = true;

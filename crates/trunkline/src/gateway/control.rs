@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use trunkline_api::{
     Backend, CallDetail, CallPage, CallQuery, CallView, CompleteError, ControlError, Events, FieldError,
-    Keys, PlaceError, PlaceRequest, ReloadChanges, Repeat, Scope, TransferRequest, TrunkView, same,
+    Keys, PlaceError, PlaceRequest, RecordingFile, ReloadChanges, Repeat, RoomAsk, Scope, TransferRequest,
+    TrunkView, same,
 };
 use trunkline_call::Input;
 use trunkline_routing::{ApiKey, ApiSettings, Connect, Node, RouteTable, key_changes};
@@ -225,6 +226,16 @@ impl Backend for Control {
         let call = self.placer.calls().active(id)?;
         self.dispatcher.reply(call, Input::CancelTransfer(call));
         Ok(())
+    }
+
+    fn ask_room(&self, id: &str, ask: RoomAsk) -> Result<(), ControlError> {
+        let call = self.placer.calls().active(id)?;
+        self.dispatcher.reply(call, placing::in_room(call, ask));
+        Ok(())
+    }
+
+    fn recording(&self, id: &str) -> Option<RecordingFile> {
+        self.placer.recordings().find(id)
     }
 
     fn settled(&self, id: &str) -> Option<oneshot::Receiver<()>> {
