@@ -8,6 +8,7 @@ use trunkline_routing::{Agent, Pii, Route, RouteTable};
 use trunkline_sdp::control::{AgentAsk, AgentNews, Recording, Transfer, TransferResult};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
+use trunkline_signalling::Now;
 use trunkline_sip::{Flow, Hop, Message, PeerNames, Request, Transmit};
 
 use crate::{CallRecord, Timestamp, TrunkCharge, TrunkState, TrunkTask};
@@ -224,8 +225,8 @@ pub enum Output {
     TrunkState(Box<TrunkState>),
     /// A call began.
     Began(CallHandle, Box<CallStart>),
-    /// A call was answered, so long after its INVITE.
-    Answered(CallHandle, Duration),
+    /// A call was answered at that time, so long after its INVITE.
+    Answered(CallHandle, Now, Duration),
     /// A call is over.
     Ended(Box<CallRecord>),
     /// A request was refused before it became a call.

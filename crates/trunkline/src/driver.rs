@@ -243,9 +243,9 @@ impl Edges {
                     self.dispatcher.reply(call, Input::HangUp(call));
                 }
             }
-            Output::Answered(call, after) => {
+            Output::Answered(call, at, after) => {
                 self.metrics.answered(after);
-                self.calls.answered(call, self.clock.now());
+                self.calls.answered(call, at);
             }
             Output::Ended(record) => self.ended(&record),
             Output::Refused { sip_call_id, code, reason, source, trunk } => {

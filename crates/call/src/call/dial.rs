@@ -122,7 +122,7 @@ impl Call {
         self.sip_code = 200;
         self.answered = Some(cx.now);
         self.deadline = Some(cx.now.mono + self.route.max_call_duration);
-        out.push_back(Output::Answered(self.handle, cx.now.mono.since(self.started.mono)));
+        out.push_back(Output::Answered(self.handle, cx.now, cx.now.mono.since(self.started.mono)));
         out.push_back(Output::StartRoom(self.handle));
         if let Some(keys) = self.outgoing.as_mut().and_then(|outgoing| outgoing.dtmf_prefix.take()) {
             self.press(keys, out);
