@@ -1,5 +1,6 @@
 //! Agents that refuse, die, flood, dribble or dial in; a port range that is empty.
 
+use base64::Engine as _;
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
@@ -44,8 +45,7 @@ fn next(socket: &mut WebSocket<TcpStream>) -> Value {
 
 /// Sends `bytes` of µ-law silence as one message.
 fn say(socket: &mut WebSocket<TcpStream>, bytes: usize) {
-    // Four base64 digits are three bytes of 0xff.
-    let payload = "////".repeat(bytes / 3);
+    let payload = base64::engine::general_purpose::STANDARD.encode(vec![0xff; bytes]);
     let message = json!({"event": "media", "media": {"payload": payload}}).to_string();
     socket.send(Message::text(message)).expect("sent");
 }
@@ -121,7 +121,7 @@ fn floods_dribbles_clears_and_marks_are_taken_in_their_order() {
         sender.send(until_control(socket)).expect("heard");
         // A word in single bytes, then half a second in one message.
         for _ in 0..30 {
-            say(socket, 3);
+            say(socket, 1);
         }
         say(socket, 4000);
         mark(socket, "word");

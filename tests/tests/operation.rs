@@ -290,6 +290,7 @@ fn every_line_about_a_call_has_both_of_its_ids() {
     let (mut ids, mut lines) = (None, 0);
     loop {
         let line = daemon.line();
+        assert!(!line["call"].is_number(), "a call is known by its id: {line}");
         let Some(call) = line["call"].as_str() else { continue };
         let both = (call.to_owned(), line["sip_call_id"].as_str().expect("both ids").to_owned());
         assert_eq!(*ids.get_or_insert_with(|| both.clone()), both, "{line}");

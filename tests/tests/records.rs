@@ -93,8 +93,11 @@ fn a_call_that_is_refused_leaves_a_line_and_a_count_but_no_record() {
     assert!(line["source"].as_str().is_some_and(|source| source.starts_with("127.0.0.1")), "{line}");
     assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("not in the tables")), "{line}");
     assert!(line["sip_call_id"].is_string(), "{line}");
+    assert_eq!(Sipp::new("uac_hold", daemon.sip, "911").code(), Some(1), "an emergency number");
+    let line = daemon.wait_for("a call was refused");
+    assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("emergency")), "{line}");
     let (_, page) = http::get(daemon.api, "/metrics");
-    let count = "trunkline_calls_total{trunk=\"carrier\",direction=\"inbound\",outcome=\"refused\"} 1";
+    let count = "trunkline_calls_total{trunk=\"carrier\",direction=\"inbound\",outcome=\"refused\"} 2";
     assert!(page.contains(count), "{page}");
     call_with_media(daemon.sip, "+14155550100", "--hz 700 --secs 0.3", 500, &[]);
     daemon.record();

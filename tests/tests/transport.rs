@@ -60,7 +60,14 @@ fn a_burst_that_waits_for_its_shard_does_not_pass_max_calls() {
         let call_id = field(&answer, "Call-ID").to_owned();
         match answer.get(8..11) {
             Some("200") => answered.insert(call_id),
-            Some("503") => refused.insert(call_id),
+            Some("503") => {
+                let via = field(&answer, "Via");
+                assert!(
+                    via.contains(&format!("rport={port}")) && via.contains("received=127.0.0.1"),
+                    "{via}"
+                );
+                refused.insert(call_id)
+            }
             _ => false,
         };
     }

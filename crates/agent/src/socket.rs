@@ -285,7 +285,10 @@ impl<W: Wire> Participant for SocketAgent<W> {
                 let sent = self.link.send(text.into());
                 self.sent(sent, room);
             }
-            Err(why) => tracing::error!(%why, "news for an agent cannot be written"),
+            Err(why) => {
+                let CallNames { call, sip_call_id } = &self.call;
+                tracing::error!(%call, %sip_call_id, %why, "news for an agent cannot be written");
+            }
         }
     }
 

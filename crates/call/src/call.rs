@@ -38,9 +38,10 @@ use std::sync::Arc;
 use trunkline_routing::{Caller, Route, Trunk};
 use trunkline_sdp::control::{Transcript, TransferResult};
 use trunkline_sdp::{Member, Members};
-use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent, ReferIn};
+use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent, MAX_FORWARDS, ReferIn};
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
+use trunkline_sip::headers::max_forwards;
 use trunkline_sip::text::OneLine;
 
 use crate::{CallHandle, EndedBy, MediaStats, Output, ShardConfig};
@@ -95,6 +96,8 @@ pub(crate) struct Call {
     phase: Phase,
     /// The call only announces that the number is not in service.
     announce: bool,
+    /// Hops that its INVITE had left.
+    hops: u8,
     /// What a call that we place has beside.
     outgoing: Option<Box<Outgoing>>,
     agent_ready: bool,
@@ -144,9 +147,10 @@ impl Call {
         config: &Arc<ShardConfig>,
     ) -> Self {
         let route = Arc::new(route);
+        let hops = leg.invite().and_then(|invite| max_forwards(&invite.headers)).unwrap_or(MAX_FORWARDS);
         let first = Line::new(handle, Member::FIRST, leg, route, config);
         let id = call_id(cx.now, cx.tokens.number());
-        Self { announce, ..Self::of(handle, id, first, cx.now, config) }
+        Self { announce, hops, ..Self::of(handle, id, first, cx.now, config) }
     }
 
     fn of(handle: CallHandle, id: String, first: Line, now: Now, config: &Arc<ShardConfig>) -> Self {
@@ -160,6 +164,7 @@ impl Call {
             config: Arc::clone(config),
             phase: Phase::SettingUp,
             announce: false,
+            hops: MAX_FORWARDS,
             outgoing: None,
             agent_ready: false,
             agent_leg: None,
@@ -228,6 +233,12 @@ impl Call {
     /// A step in the log, at the level debug; every line of a call carries both of its ids.
     pub(crate) fn step(&self, what: &str) {
         tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), "{what}");
+    }
+
+    /// A line of the log for what an operator should look at.
+    pub(crate) fn warn(&self, what: &str) {
+        let sip_call_id = OneLine(self.first.sip_call_id());
+        tracing::warn!(call = %self.id, %sip_call_id, "{}", OneLine(what));
     }
 
     /// Whether a request belongs to the dialog of that leg, by both tags.

@@ -171,6 +171,20 @@ mod tests {
         assert_eq!(told(Transport::Udp, "[2001:db8::5]:5060", "[2001:db8::9]:5060"), "[2001:db8::5]:5060");
     }
     #[test]
+    fn a_call_id_of_ours_belongs_to_its_shard_and_others_are_spread_over_all() {
+        for shards in 1..=8 {
+            let spread = Spread::over(shards, KeyedHash::new((1, 2)));
+            let mut tokens = Tokens::new((3, 4));
+            for shard in 0..shards {
+                assert_eq!(spread.shard_of(spread.call_id_of(shard, &mut tokens).as_bytes()), shard);
+            }
+            let seen: std::collections::BTreeSet<_> =
+                (0..1000).map(|n| spread.shard_of(format!("{n}@carrier").as_bytes())).collect();
+            assert_eq!(seen.len(), shards);
+        }
+    }
+
+    #[test]
     fn a_listener_may_have_names_of_its_own() {
         let names = |transport, listen: &str, address: [u8; 4], host: &str| ListenerNames {
             transport,

@@ -322,11 +322,7 @@ impl Room {
         }
         let unheard = self.floor.told.second();
         if unheard > 0 {
-            tracing::warn!(
-                call = self.call,
-                unheard,
-                "an agent or a peer asks too much; it is not passed on"
-            );
+            self.floor.told.push(RoomEvent::Unheard(unheard));
         }
         self.floor.speech_faded(now);
         let Floor { lines, hearing, told, started, seat, .. } = &mut self.floor;

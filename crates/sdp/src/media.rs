@@ -133,6 +133,10 @@ pub enum RoomEvent {
     Heard(Member, char),
     /// A sound was played to its end, or could not be played.
     Played(Member),
+    /// A sound cannot be played to a leg, and why: it is over.
+    Unplayed(Member, String),
+    /// So many wishes and key presses of the last second were too many and were not passed on.
+    Unheard(u32),
     /// The agent asks something of the call.
     Ask(Box<AgentAsk>),
     /// A recording has ended: by request, with the room, or because of a problem.

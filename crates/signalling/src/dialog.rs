@@ -25,7 +25,7 @@ pub use late::LateAnswers;
 pub use leg::{Answered, Cx, Ended, Leg, LegEvent, OfferIn};
 pub use policy::InDialogPolicy;
 pub use refer::{ReferIn, Referral, Referred};
-pub use state::{Dialog, LocalAddress};
+pub use state::{Dialog, LocalAddress, MAX_FORWARDS};
 pub use uac::Placing;
 pub use uas::{Draft, LegTerms};
 

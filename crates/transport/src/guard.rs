@@ -127,7 +127,8 @@ mod tests {
         assert_eq!(admitted([203, 0, 113, 1], 9), 3);
         assert_eq!(admitted([203, 0, 113, 2], 9), 1, "the common allowance is used up");
         assert_eq!(admitted([192, 0, 2, 1], 500), 500);
-        assert_eq!(guard.shed(), 14);
+        assert_eq!(admitted([192, 0, 2, 1], 600), 500, "a peer has a limit of its own");
+        assert_eq!(guard.shed(), 114);
     }
 
     #[test]

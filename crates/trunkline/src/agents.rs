@@ -107,6 +107,7 @@ impl Agents {
             }
             Connect::DialIn if request.again.is_none() => Some(match self.take_idle(&request.agent.name) {
                 Some(link) => {
+                    self.metrics.agent_dialled(true, Duration::ZERO);
                     self.join(call, link, request);
                     Ok(())
                 }
@@ -221,8 +222,9 @@ impl Agents {
         if request.agent.connect != Connect::DialIn {
             return self.dial(call, request).await;
         }
-        let link = self.take_idle(&request.agent.name).ok_or("no socket of the agent is idle")?;
-        self.join(call, link, request.clone());
+        let link = self.take_idle(&request.agent.name);
+        self.metrics.agent_dialled(link.is_some(), Duration::ZERO);
+        self.join(call, link.ok_or("no socket of the agent is idle")?, request.clone());
         Ok(())
     }
 
@@ -231,7 +233,12 @@ impl Agents {
         let agent = &request.agent;
         let urls = match &agent.connect {
             Connect::Urls(urls) => urls,
-            Connect::Rtp(address) => return self.begin_rtp(call, address, request).await,
+            Connect::Rtp(address) => {
+                let started = Instant::now();
+                let outcome = self.begin_rtp(call, address, request).await;
+                self.metrics.agent_dialled(outcome.is_ok(), started.elapsed());
+                return outcome;
+            }
             Connect::Builtin(_) | Connect::DialIn | Connect::Sip(_) => return Err("no address".to_owned()),
         };
         let secret = agent.secret.as_ref().map(|secret| secret.reveal().as_str());

@@ -243,6 +243,13 @@ impl Calls {
         Ok(entry.handle)
     }
 
+    /// Our id of a call in progress, and its Call-ID.
+    pub(crate) fn names(&self, handle: CallHandle) -> (String, String) {
+        let mut names = Default::default();
+        self.with(handle, |entry| names = (entry.view.id.clone(), entry.view.sip_call_id.clone()));
+        names
+    }
+
     fn with(&self, handle: CallHandle, change: impl FnOnce(&mut Entry)) {
         let Some(id) = self.ids.get(&handle).map(|id| id.clone()) else { return };
         if let Some(entry) = self.list().calls.get_mut(&id) {

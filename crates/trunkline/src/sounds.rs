@@ -11,7 +11,6 @@ use trunkline_agent::Prompt;
 use trunkline_call::{CallHandle, Input};
 use trunkline_sdp::Member;
 use trunkline_sdp::media::{RoomEvent, Sound};
-use trunkline_sip::text::OneLine;
 
 use crate::agents::Agents;
 use crate::driver::Dispatcher;
@@ -84,9 +83,8 @@ impl Agents {
                 pool.flush();
             }
             Err(error) => {
-                let sound = format!("{sound:?}");
-                tracing::warn!(call = call.0, sound = %OneLine(&sound), %error, "a sound cannot be played");
-                dispatcher.reply(call, Input::Room(call, RoomEvent::Played(member)));
+                let why = format!("{sound:?}: {error}");
+                dispatcher.reply(call, Input::Room(call, RoomEvent::Unplayed(member, why)));
             }
         });
     }

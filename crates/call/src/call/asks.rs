@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use trunkline_sdp::Member;
 use trunkline_sdp::control::{Play, Recording, Transcript};
 use trunkline_sdp::media::Sound;
+use trunkline_sip::text::OneLine;
 
 use super::{Call, Phase};
 use crate::Output;
@@ -65,12 +66,13 @@ impl Call {
     /// A recording has ended.
     pub(super) fn recording_ended(&mut self, file: &str, milliseconds: u64, problem: Option<&str>) {
         let seconds = milliseconds / 1000;
+        let sip_call_id = OneLine(self.first.sip_call_id());
         match problem {
             Some(problem) => {
                 self.step("the recording was cut short");
-                tracing::warn!(call = %self.id, file, seconds, problem, "a recording was cut short");
+                tracing::warn!(call = %self.id, %sip_call_id, file, seconds, problem, "a recording was cut short");
             }
-            None => tracing::info!(call = %self.id, file, seconds, "a recording is whole"),
+            None => tracing::info!(call = %self.id, %sip_call_id, file, seconds, "a recording is whole"),
         }
     }
 }

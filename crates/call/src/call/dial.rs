@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkline_routing::Pii;
 use trunkline_sdp::{Member, Selection};
-use trunkline_signalling::dialog::{Cx, Ended};
+use trunkline_signalling::dialog::{Cx, Ended, MAX_FORWARDS};
 use trunkline_sip::Flow;
 use trunkline_sip::text::OneLine;
 
@@ -31,7 +31,13 @@ impl Call {
         config: &Arc<ShardConfig>,
     ) -> Option<Self> {
         let PlaceCall { id, sip_call_id, route, variables, fields, dtmf_prefix } = place;
-        let first = PlaceLine { member: Member::FIRST, sip_call_id, route: Arc::new(route), fields };
+        let first = PlaceLine {
+            member: Member::FIRST,
+            sip_call_id,
+            route: Arc::new(route),
+            fields,
+            max_forwards: MAX_FORWARDS,
+        };
         let first = Line::placing(handle, first, cx, config)?;
         let mut call = Self::of(handle, id, first, cx.now, config);
         call.phase = Phase::Finding;

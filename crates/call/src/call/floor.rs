@@ -12,6 +12,7 @@ use trunkline_sdp::control::{AgentNews, Mute};
 use trunkline_sdp::media::Sound;
 use trunkline_sdp::{Direction, Hearing, Member, Members};
 use trunkline_signalling::dialog::Cx;
+use trunkline_sip::text::OneLine;
 
 use super::{Call, Phase};
 use crate::Output;
@@ -57,7 +58,8 @@ impl Call {
         match agreed {
             Some(Ok(spec)) => out.extend(spec.map(|spec| Output::UpdateMedia(call, member, spec))),
             Some(Err(reason)) => {
-                tracing::info!(call = %self.id, %member, %reason, "the answer to our new offer does not fit it");
+                let sip_call_id = OneLine(self.first.sip_call_id());
+                tracing::info!(call = %self.id, %sip_call_id, %member, %reason, "the answer to our new offer does not fit it");
             }
             None => {}
         }

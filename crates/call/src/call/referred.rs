@@ -16,6 +16,7 @@ use trunkline_routing::{RouteTable, decide_transfer};
 use trunkline_sdp::control::{AgentNews, Transfer, TransferMode};
 use trunkline_sdp::{Hearing, Member, Members};
 use trunkline_signalling::dialog::{Cx, ReferIn};
+use trunkline_sip::text::OneLine;
 
 use super::transfer::{PEER_HANGS_UP, Stage, Transferring, Wish};
 use super::{Call, Phase};
@@ -42,7 +43,9 @@ impl Call {
             Ok(route) if free && route.bridge.is_ok() && self.agent_here => route,
             refused => {
                 if let Err(refusal) = refused {
-                    tracing::info!(call = %self.id, reason = %refusal, "a REFER of the peer's is refused: 603");
+                    let sip_call_id = OneLine(self.first.sip_call_id());
+                    // As it is for the debugger: the numbers in it are stars.
+                    tracing::info!(call = %self.id, %sip_call_id, reason = ?refusal, "a REFER of the peer's is refused: 603");
                 }
                 self.on_line(party, cx, |line, cx| line.leg.answer_refer(cx, 603));
                 return;

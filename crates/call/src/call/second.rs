@@ -37,8 +37,11 @@ impl Call {
     ) -> Option<Member> {
         let free = |member: &Member| self.line(*member).is_none();
         let member = (1..Member::COUNT).filter_map(Member::leg).find(free)?;
+        // A call that goes on through us counts as a hop, so that a loop ends (RFC 5393 §5).
+        let max_forwards = self.hops.saturating_sub(1);
         let sip_call_id = self.config.spread.call_id_of(usize::from(self.config.shard), cx.tokens);
-        let place = PlaceLine { member, sip_call_id, route: Arc::new(route), fields: Vec::new() };
+        let place =
+            PlaceLine { member, sip_call_id, route: Arc::new(route), fields: Vec::new(), max_forwards };
         let line = Line::placing(self.handle, place, cx, &self.config)?;
         line.find(out);
         tracing::debug!(

@@ -172,6 +172,12 @@ impl Call {
             }
             // Prompts are timed by their answers.
             RoomEvent::Played(_) => return,
+            RoomEvent::Unplayed(member, why) => {
+                return self.warn(&format!("a sound for {member} cannot be played: {why}"));
+            }
+            RoomEvent::Unheard(count) => {
+                return self.warn(&format!("an agent or a peer asks too much; not passed on: {count}"));
+            }
         };
         self.fail(cx, out, 480, by, reason);
     }

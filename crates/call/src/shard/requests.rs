@@ -4,11 +4,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use trunkline_routing::{Decision, InboundCall, Route, Trunk, UnknownPeers, decide};
+use trunkline_routing::{Connect, Decision, InboundCall, Route, Trunk, UnknownPeers, decide};
 use trunkline_sdp::Member;
 use trunkline_signalling::dialog::{Cx, Draft, InDialogPolicy, LegTerms};
 use trunkline_signalling::{Now, ServerId};
 use trunkline_sip::check::{self, Capabilities, Rejection};
+use trunkline_sip::headers::max_forwards;
 use trunkline_sip::{
     Flow, HeaderName, Message, Method, PeerNames, Request, Response, Transport, reply, text,
 };
@@ -43,11 +44,13 @@ impl Shard {
         if request.method == Method::Ack {
             return;
         }
-        let mut response = reply::to(request, code, Some("stateless"));
+        let mut request = request.clone();
+        record_source(&mut request, flow);
+        let mut response = reply::to(&request, code, Some("stateless"));
         if let Some(seconds) = retry_after {
             response.headers.push(HeaderName::RetryAfter, seconds.to_string());
         }
-        self.transactions.send_stateless(request, flow, &response);
+        self.transactions.send_stateless(&request, flow, &response);
     }
 
     pub(super) fn receive(&mut self, message: Message, flow: Flow, now: Now) {
@@ -91,6 +94,17 @@ impl Shard {
         }
         let response = rejection.response(request, "malformed");
         self.transactions.send_stateless(request, flow, &response);
+        // A call to urn:service:sos, or to what is no address at all; an operator wants to know.
+        if request.method == Method::Invite && rejection.code == 416 {
+            let id = request.call_id().map(|id| String::from_utf8_lossy(id).into_owned());
+            self.outputs.push_back(Output::Refused {
+                sip_call_id: id.unwrap_or_default(),
+                code: rejection.code,
+                reason: format!("{} as Request-URI is not served", request.target),
+                source: flow.remote,
+                trunk: None,
+            });
+        }
     }
 
     pub(super) fn dialog_of(&self, request: &Request) -> Option<LegOf> {
@@ -147,7 +161,9 @@ impl Shard {
         let tag = self.tokens.token();
         let mut response = reply::to(request, code, Some(&tag));
         if matches!(code, 200 | 405) {
-            response.headers.push(HeaderName::Allow, check::allow(self.capabilities().methods));
+            let refer = self.table.trunks.iter().any(|trunk| trunk.accept_refer);
+            let policy = InDialogPolicy { refer, ..self.config.in_dialog };
+            response.headers.push(HeaderName::Allow, check::allow(policy.methods()));
             response.headers.push(HeaderName::Accept, "application/sdp");
             response.headers.push(HeaderName::Supported, EXTENSIONS.join(", "));
         }
@@ -197,6 +213,16 @@ impl Shard {
             request,
         };
         let (route, announce) = match decide(&self.table, &call, &mut None) {
+            // It would leave again by a SIP leg (RFC 3261 §16.3 step 3).
+            Decision::Route(route)
+                if matches!(route.agent.connect, Connect::Sip(_))
+                    && max_forwards(&request.headers) == Some(0) =>
+            {
+                return Err(Refusal {
+                    trunk: Some(route.trunk.name.clone()),
+                    ..Refusal::of(483, "no hop is left")
+                });
+            }
             Decision::Route(route) => (route, false),
             Decision::NotInService { number, trunk } => {
                 (crate::call::announcement_route(request, number, trunk), true)

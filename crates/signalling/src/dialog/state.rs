@@ -64,7 +64,12 @@ pub struct Dialog {
     pub(super) answered_early: bool,
     /// The peer asked for TLS all the way, so our Contact says `sips` (RFC 3261 §12.1.1).
     sips: bool,
+    /// Hops that a request of ours may take (RFC 3261 §8.1.1.6).
+    pub(super) max_forwards: u8,
 }
+
+/// Hops of a request that nothing else led to.
+pub const MAX_FORWARDS: u8 = 70;
 
 impl Dialog {
     /// The dialog that an INVITE to us makes (RFC 3261 §12.1.1).
@@ -93,6 +98,7 @@ impl Dialog {
             peer_name: None,
             answered_early: false,
             sips,
+            max_forwards: MAX_FORWARDS,
         }
     }
 
@@ -122,6 +128,7 @@ impl Dialog {
             peer_name: None,
             answered_early: false,
             sips: false,
+            max_forwards: MAX_FORWARDS,
         }
     }
 
@@ -211,7 +218,7 @@ impl Dialog {
         for route in routes {
             headers.push(HeaderName::Route, route);
         }
-        headers.push(HeaderName::MaxForwards, "70");
+        headers.push(HeaderName::MaxForwards, self.max_forwards.to_string());
         headers.push(HeaderName::From, format!("{};tag={}", self.local, self.local_tag));
         headers.push(HeaderName::To, self.remote.clone());
         headers.push(HeaderName::CallId, self.call_id.clone());

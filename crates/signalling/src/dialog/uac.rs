@@ -33,6 +33,8 @@ pub struct Placing {
     pub fields: Vec<(HeaderName, String)>,
     /// How challenges are answered.
     pub account: Option<Arc<Account>>,
+    /// Hops that its requests may take.
+    pub max_forwards: u8,
 }
 
 /// What a leg that we place keeps beside its dialog.
@@ -66,7 +68,9 @@ impl Leg {
         };
         let address = LocalAddress { sent_by: String::new(), transport: nowhere.transport };
         let (tag, to) = (cx.tokens.token(), format!("<{}>", plan.target));
-        let dialog = Dialog::of_invite(plan.call_id, tag, String::new(), to, plan.target, nowhere, address);
+        let mut dialog =
+            Dialog::of_invite(plan.call_id, tag, String::new(), to, plan.target, nowhere, address);
+        dialog.max_forwards = plan.max_forwards;
         let mut leg = Self::with(dialog, State::New, plan.policy);
         leg.placing = Some(Box::new(PlacingState {
             fields: plan.fields,

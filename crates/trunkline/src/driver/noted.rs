@@ -73,7 +73,8 @@ impl Edges {
     pub(super) fn transfer_ended(&self, call: CallHandle, result: &TransferResult) {
         self.calls.transferred(call, result, self.clock.now());
         let (ok, code, reason) = (result.ok, result.code, OneLine(&result.reason));
-        tracing::info!(call = call.0, ok, code, reason = %digits_hidden(&reason.to_string(), self.log_numbers), "a transfer ended");
+        let (call, sip_call_id) = self.calls.names(call);
+        tracing::info!(%call, sip_call_id = %OneLine(&sip_call_id), ok, code, reason = %digits_hidden(&reason.to_string(), self.log_numbers), "a transfer ended");
     }
 
     /// A trunk's registration or health has changed.

@@ -34,6 +34,8 @@ pub(in crate::call) struct PlaceLine {
     pub(in crate::call) route: Arc<Route>,
     /// Fields of the INVITE, beside the trunk's own.
     pub(in crate::call) fields: Vec<(String, String)>,
+    /// Hops that its requests may take.
+    pub(in crate::call) max_forwards: u8,
 }
 
 /// What a leg that we place keeps beside its dialog.
@@ -83,7 +85,7 @@ impl Line {
         cx: &mut Cx<'_>,
         config: &Arc<ShardConfig>,
     ) -> Option<Self> {
-        let PlaceLine { member, sip_call_id, route, fields } = place;
+        let PlaceLine { member, sip_call_id, route, fields, max_forwards } = place;
         let trunk = &route.trunk;
         let mut places = ordered(&route, cx);
         let place = places.pop()?;
@@ -103,6 +105,7 @@ impl Line {
             policy: InDialogPolicy { refer: trunk.accept_refer, ..config.in_dialog },
             fields: own.map(|(name, value)| (HeaderName::from_token(name), value.clone())).collect(),
             account: account.map(Into::into),
+            max_forwards,
         };
         let leg = Leg::placing(cx, plan);
         let mut line = Self::new(call, member, leg, route, config);

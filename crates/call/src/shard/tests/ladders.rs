@@ -367,3 +367,14 @@ fn too_long_a_request_uri_and_too_many_vias_have_their_answers() {
     assert_eq!(bench.receive(invite("b", "+14155550100", &vias(63)).as_bytes()).codes()[0], 100, "64 in all");
     assert_eq!(bench.receive(invite("c", "+14155550100", &vias(64)).as_bytes()).codes(), [400]);
 }
+
+#[test]
+fn a_call_to_an_emergency_service_by_its_urn_is_refused_and_told() {
+    let mut bench = Bench::new();
+    let text = invite("a", "+14155550100", "");
+    let said = bench
+        .receive(text.replace("INVITE sip:+14155550100@192.0.2.10", "INVITE urn:service:sos").as_bytes());
+    assert_eq!(said.codes(), [416]);
+    let told = |output: &Output| matches!(output, Output::Refused { code: 416, reason, .. } if reason.contains("urn:service:sos"));
+    assert!(said.outputs.iter().any(told));
+}

@@ -22,13 +22,18 @@ number = "+14155550100"
 inbound = "bot"
 "#;
 
-/// A call whose agent is being called: the INVITE to it.
-fn calling() -> (Bench, CallHandle, trunkline_sip::Request) {
+fn bench() -> Bench {
     let mut bench = Bench::new();
     let source = Source { name: "t".to_owned(), text: SIP_AGENT.to_owned() };
     let (table, problems) = load(&[source], None).expect("loads");
     assert!(problems.is_empty(), "{problems:?}");
     bench.input(Input::Reload(Arc::new(table)));
+    bench
+}
+
+/// A call whose agent is being called: the INVITE to it.
+fn calling() -> (Bench, CallHandle, trunkline_sip::Request) {
+    let mut bench = bench();
     let said = bench.receive(invite("a", "+14155550100", "").as_bytes());
     assert_eq!(said.codes(), [100, 180]);
     let call = said.call();
@@ -65,6 +70,15 @@ fn the_caller_is_answered_when_the_agent_answers_and_they_hear_each_other() {
     assert_eq!((record.ended_by, record.reason.as_str()), (EndedBy::Agent, "the agent hung up"));
     assert_eq!((record.agent.as_deref(), record.sip_code), (Some("bot"), 200));
     assert_eq!(record.transferred_to, None);
+}
+
+#[test]
+fn a_call_that_leaves_again_takes_a_hop_and_needs_one() {
+    let (_, _, request) = calling();
+    assert_eq!(field(&request, &HeaderName::MaxForwards), "69");
+    let mut bench = bench();
+    let spent = invite("a", "+14155550100", "").replace("Max-Forwards: 70", "Max-Forwards: 0");
+    assert_eq!(bench.receive(spent.as_bytes()).codes().last(), Some(&483));
 }
 
 #[test]
