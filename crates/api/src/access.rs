@@ -173,7 +173,12 @@ fn too_many() -> Problem {
         .header(header::RETRY_AFTER, "1")
 }
 
-fn unauthorized(shown: bool) -> Problem {
+/// Whether who shows this may still look.
+pub(crate) fn may_read(keys: &Keys, headers: &HeaderMap) -> bool {
+    keys.is_open() || bearer(headers).is_some_and(|shown| keys.allows(shown, Scope::Read))
+}
+
+pub(crate) fn unauthorized(shown: bool) -> Problem {
     let (detail, challenge) = match shown {
         true => ("there is no such API key", "Bearer realm=\"trunkline\", error=\"invalid_token\""),
         false => ("show an API key as a bearer", "Bearer realm=\"trunkline\""),

@@ -126,6 +126,8 @@ pub(crate) struct Call {
     agent_away: bool,
     /// What was said, as the agent tells it.
     transcript: Vec<Transcript>,
+    /// How often its recording was begun.
+    recordings: u8,
     started: Now,
     answered: Option<Now>,
     /// Ringing timeout, then the longest duration, then the wait for the room to close.
@@ -180,6 +182,7 @@ impl Call {
             gone: Vec::new(),
             agent_away: false,
             transcript: Vec::new(),
+            recordings: 0,
             started: now,
             answered: None,
             deadline: None,
