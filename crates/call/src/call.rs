@@ -115,6 +115,8 @@ pub(crate) struct Call {
     holds: bool,
     /// The leg that the caller was joined with.
     joined: Option<Member>,
+    /// How many transfers have begun.
+    transfers: u8,
     /// How the last transfer came out, and to whom the caller went.
     transfer_result: Option<TransferResult>,
     transferred_to: Option<String>,
@@ -177,6 +179,7 @@ impl Call {
             hearing: Hearing::among(Members::of(&[Member::FIRST, Member::AGENT])),
             holds: false,
             joined: None,
+            transfers: 0,
             transfer_result: None,
             transferred_to: None,
             gone: Vec::new(),

@@ -17,7 +17,7 @@ use trunkline_sdp::control::{AgentNews, Transfer, TransferMode};
 use trunkline_sdp::{Hearing, Member, Members};
 use trunkline_signalling::dialog::{Cx, ReferIn};
 
-use super::transfer::{PEER_HANGS_UP, Stage, Transferring, Wish};
+use super::transfer::{MAX_TRANSFERS, PEER_HANGS_UP, Stage, Transferring, Wish};
 use super::{Call, Phase};
 use crate::{EndedBy, Output};
 
@@ -36,8 +36,11 @@ impl Call {
         out: &mut VecDeque<Output>,
     ) {
         let party = self.party;
-        let free =
-            self.phase == Phase::Talking && self.transfer.is_none() && self.joined.is_none() && !self.held;
+        let free = self.phase == Phase::Talking
+            && self.transfer.is_none()
+            && self.joined.is_none()
+            && !self.held
+            && self.transfers < MAX_TRANSFERS;
         let target = decide_transfer(table, &self.party_route(), &self.peer_host(), refer.to.uri.as_str());
         let route = match target {
             Ok(route) if free && route.bridge.is_ok() && self.agent_here => route,
@@ -49,6 +52,7 @@ impl Call {
                 return;
             }
         };
+        self.transfers += 1;
         self.step("the peer has us call somebody");
         self.on_line(party, cx, |line, cx| line.leg.answer_refer(cx, 202));
         let ask = Transfer { to: route.to.clone(), mode: TransferMode::Bridge, ..Transfer::default() };

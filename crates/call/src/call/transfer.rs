@@ -38,6 +38,8 @@ use crate::{EndedBy, Output};
 
 /// How long the outcome of a REFER is waited for where neither the transfer nor the number says.
 const OUTCOME: Duration = Duration::from_secs(60);
+/// Most transfers of one call: whoever asks for more is in a loop, and each may call somebody.
+pub(super) const MAX_TRANSFERS: u8 = 20;
 /// After a transfer succeeded the peer hangs up; if not, we do.
 pub(super) const PEER_HANGS_UP: Duration = Duration::from_secs(2);
 
@@ -131,6 +133,10 @@ impl Call {
             Ok(route) => route,
             Err(refusal) => return self.tell_result(refuse(&refusal.to_string()), out),
         };
+        if self.transfers >= MAX_TRANSFERS {
+            return self.tell_result(refuse("the call has had as many transfers as there may be"), out);
+        }
+        self.transfers += 1;
         self.step("a transfer begins");
         // After a REFER we are out of the path and could ask nobody for a key.
         let proves = ask.requires_confirmation || ask.passcode.is_some();

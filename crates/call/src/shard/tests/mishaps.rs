@@ -3,12 +3,12 @@
 use trunkline_sdp::control::{AgentAsk, Fallback, Mute, Transfer, TransferMode};
 use trunkline_sdp::media::RoomEvent;
 use trunkline_sdp::{Hearing, Members};
-use trunkline_sip::HeaderName;
+use trunkline_sip::{HeaderName, Request};
 
 use super::outgoing::{ANSWER, field, methods, response};
 use super::transfers::{
     TABLES, accepting, among, answer, ask, attended, called, callee_bye, consulting, drops_agent, hang_up,
-    hearing, notify, peer_refers, results, second, talking, talking_by, to,
+    hearing, notify, peer_refers, results, second, sounds, talking, talking_by, to,
 };
 use super::*;
 
@@ -125,4 +125,46 @@ fn a_later_transfer_is_decided_by_the_trunk_of_who_took_the_place() {
     assert_eq!(field(&said.requests[0], &HeaderName::CallId), field(&invite, &HeaderName::CallId));
     assert_eq!(field(&said.requests[0], &HeaderName::ReferTo), "<tel:+14155550177>");
     hang_up(&mut bench, call);
+}
+
+#[test]
+fn a_call_has_twenty_transfers_and_no_more() {
+    let (mut bench, call, tag) = accepting();
+    for n in 0..20 {
+        let mut said = ask(&mut bench, call, to(TransferMode::Cold));
+        assert_eq!(methods(&said), ["REFER"], "{n}");
+        let refer = said.requests.remove(0);
+        assert!(!results(&answer(&mut bench, &refer, 603))[0].ok);
+    }
+    for mode in [TransferMode::Cold, TransferMode::Bridge] {
+        let said = ask(&mut bench, call, to(mode));
+        assert!(methods(&said).is_empty() && sounds(&said).is_empty());
+        assert!(!results(&said)[0].ok);
+    }
+    assert_eq!(peer_refers(&mut bench, 2, &tag, "").codes(), [603]);
+    hang_up(&mut bench, call);
+}
+
+#[test]
+fn a_notify_of_an_earlier_refer_tells_nothing_of_a_later_one() {
+    let (mut bench, call, tag) = talking();
+    let first = ask(&mut bench, call, to(TransferMode::Cold)).requests.remove(0);
+    answer(&mut bench, &first, 202);
+    let said = bench.pass(Duration::from_secs(61));
+    assert!(!results(&said)[0].ok, "no outcome in time");
+    let second = ask(&mut bench, call, to(TransferMode::Cold)).requests.remove(0);
+    answer(&mut bench, &second, 202);
+    let number = |refer: &Request| refer.cseq().map_or(0, |cseq| cseq.number);
+    let mut tell = |cseq, event: &str| {
+        let more = format!(
+            "Event: {event}\r\nSubscription-State: terminated\r\nContent-Type: message/sipfrag;version=2.0\r\n"
+        );
+        let said =
+            bench.receive(in_dialog("a", "NOTIFY", cseq, &tag, &more, "SIP/2.0 200 OK\r\n").as_bytes());
+        assert_eq!(said.codes(), [200], "{event}");
+        results(&said).iter().any(|result| result.ok)
+    };
+    assert!(!tell(2, &format!("refer;id={}", number(&first))));
+    assert!(!tell(3, "refer"), "the first one's, RFC 3515");
+    assert!(tell(4, &format!("refer; ID={}", number(&second))));
 }
