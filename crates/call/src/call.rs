@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use trunkline_routing::{Caller, Route, Trunk};
 use trunkline_sdp::control::{Transcript, TransferResult};
-use trunkline_sdp::{Member, Members};
+use trunkline_sdp::{Hearing, Member, Members};
 use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent, ReferIn};
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
@@ -110,6 +110,8 @@ pub(crate) struct Call {
     /// The party is held by us, and whom nobody hears.
     held: bool,
     muted: Members,
+    /// Who hears whom as last arranged, mute aside.
+    hearing: Hearing,
     /// The party holds us.
     holds: bool,
     /// The leg that the caller was joined with.
@@ -173,6 +175,8 @@ impl Call {
             asked: None,
             held: false,
             muted: Members::NONE,
+            // As a room begins.
+            hearing: Hearing::among(Members::of(&[Member::FIRST, Member::AGENT])),
             holds: false,
             joined: None,
             transfer_result: None,

@@ -88,10 +88,10 @@ impl Call {
             self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 487));
         }
         // Who was consulted may have gone before the carrier refused: the caller hears music all the same.
-        if member.is_some() || transfer.talks_first() {
+        if transfer.has_sound() {
             let talkers = Members::of(&[self.party, Member::AGENT]);
             self.arrange(Hearing::among(talkers), out);
-            out.push_back(Output::Hush(self.handle, self.party));
+            self.end_sound(out);
         }
         self.on_line(self.party, cx, |line, _| line.leg.forget_refer());
         if matches!(transfer.stage, Stage::Consulting { .. })
@@ -155,8 +155,8 @@ impl Call {
         }
         self.joined = None;
         if self.agent_here {
-            let talkers = Members::of(&[self.party, Member::AGENT]);
-            self.arrange(Hearing::among(talkers), out);
+            // The party may be held.
+            self.seat(out);
             return self.tell(AgentNews::ParticipantLeft { participant: member.to_string() }, out);
         }
         self.fail(cx, out, 480, EndedBy::Callee, "who the caller was transferred to hung up");

@@ -32,10 +32,12 @@ pub(super) struct Search {
 }
 
 impl Call {
-    /// The agent's connection broke. True where it is sought; else the call is to end.
+    /// The agent's connection broke. True where it is sought; else the call is to end, or a transfer goes on
+    /// without it.
     pub(super) fn seeks_agent(&mut self, now: Mono, out: &mut VecDeque<Output>) -> bool {
         let window = self.route.agent.reconnect;
-        if self.phase != Phase::Talking || self.agent_away || window.is_zero() || !self.others.is_empty() {
+        let alone = self.others.is_empty() && self.transfer.is_none();
+        if self.phase != Phase::Talking || self.agent_away || window.is_zero() || !alone {
             return false;
         }
         // It did not stay: the search goes on.
@@ -68,9 +70,17 @@ impl Call {
         self.search = self.search.map(|search| Search { found: cx.now.mono, ..search });
         match outcome {
             Ok(()) => {
+                if !self.agent_here {
+                    // A transfer was completed while it was away: there is nobody left for it to talk to.
+                    return out.push_back(Output::DropAgent(self.handle));
+                }
                 self.step("the agent is there again");
-                out.push_back(Output::Hush(self.handle, self.party));
+                // A transfer that has begun meanwhile has its own played.
+                if !self.transfer.as_ref().is_some_and(|transfer| transfer.has_sound()) {
+                    self.end_sound(out);
+                }
             }
+            Err(_) if self.goes_on_without_agent(cx, out) => {}
             Err(why) => {
                 let reason = format!("the agent's connection broke, and it did not come again: {why}");
                 self.fail(cx, out, 480, EndedBy::Agent, &reason);

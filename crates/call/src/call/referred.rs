@@ -36,8 +36,9 @@ impl Call {
         out: &mut VecDeque<Output>,
     ) {
         let party = self.party;
-        let free = self.phase == Phase::Talking && self.transfer.is_none() && self.joined.is_none();
-        let target = decide_transfer(table, &self.route, &self.peer_host(), refer.to.uri.as_str());
+        let free =
+            self.phase == Phase::Talking && self.transfer.is_none() && self.joined.is_none() && !self.held;
+        let target = decide_transfer(table, &self.party_route(), &self.peer_host(), refer.to.uri.as_str());
         let route = match target {
             Ok(route) if free && route.bridge.is_ok() && self.agent_here => route,
             refused => {

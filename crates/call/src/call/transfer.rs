@@ -90,8 +90,13 @@ impl Transferring {
     }
 
     /// Whether the agent talks to who is called before the caller does.
-    pub(super) const fn talks_first(&self) -> bool {
+    const fn talks_first(&self) -> bool {
         matches!(self.ask.mode, TransferMode::Warm | TransferMode::Attended)
+    }
+
+    /// Whether the party has had a sound played for its sake.
+    pub(super) fn has_sound(&self) -> bool {
+        self.wish == Wish::Ours && (self.talks_first() || self.member().is_some())
     }
 
     /// Whether a refusal with that code has us call ourselves: a definite one only, or somebody's telephone
@@ -122,7 +127,7 @@ impl Call {
             return self.tell_result(refuse(fault), out);
         }
         let peer = self.peer_host();
-        let route = match decide_transfer(table, &self.route, &peer, &ask.to) {
+        let route = match decide_transfer(table, &self.party_route(), &peer, &ask.to) {
             Ok(route) => route,
             Err(refusal) => return self.tell_result(refuse(&refusal.to_string()), out),
         };

@@ -1,11 +1,14 @@
 //! What goes wrong in the midst of a transfer.
 
-use trunkline_sdp::control::{Fallback, Transfer, TransferMode};
+use trunkline_sdp::control::{AgentAsk, Fallback, Mute, Transfer, TransferMode};
+use trunkline_sdp::media::RoomEvent;
+use trunkline_sdp::{Hearing, Members};
+use trunkline_sip::HeaderName;
 
-use super::outgoing::{ANSWER, methods, response};
+use super::outgoing::{ANSWER, field, methods, response};
 use super::transfers::{
-    TABLES, among, answer, ask, attended, called, callee_bye, drops_agent, hang_up, hearing, notify, results,
-    second, talking, talking_by, to,
+    TABLES, accepting, among, answer, ask, attended, called, callee_bye, consulting, drops_agent, hang_up,
+    hearing, notify, peer_refers, results, second, talking, talking_by, to,
 };
 use super::*;
 
@@ -65,5 +68,61 @@ fn what_an_agent_asks_for_has_bounds() {
         assert!(!results(&said)[0].ok, "{wrong:?}");
     }
     assert_eq!(methods(&ask(&mut bench, call, rings(300))), ["REFER"]);
+    hang_up(&mut bench, call);
+}
+
+fn mute(bench: &mut Bench, call: CallHandle, participant: &str) -> Said {
+    let mute = Mute { participant: participant.to_owned(), on: true };
+    bench.input(Input::Room(call, RoomEvent::Ask(Box::new(AgentAsk::Mute { mute }))))
+}
+
+#[test]
+fn a_mute_counts_at_once_and_goes_with_who_was_muted() {
+    let (mut bench, call, invite) = consulting();
+    let mut expected = Hearing::among(Members::of(&[Member::AGENT, second()]));
+    expected.mute(second());
+    assert_eq!(hearing(&mute(&mut bench, call, "leg 1")), Some(expected), "while the transfer is open");
+    let said = bench.input(Input::CompleteTransfer(call, true));
+    let mut expected = Hearing::among(Members::of(&[Member::FIRST, Member::AGENT, second()]));
+    expected.mute(second());
+    assert_eq!(hearing(&said), Some(expected), "and behind it");
+    bench.receive(&callee_bye(&invite));
+    bench.input(Input::LegClosed(call, second(), MediaStats::default()));
+    // Somebody else has the place.
+    let said = ask(&mut bench, call, to(TransferMode::Bridge));
+    let invite = called(&mut bench, call, &said);
+    let said = bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
+    assert_eq!(hearing(&said), among(&[Member::FIRST, second()]));
+}
+
+#[test]
+fn who_is_held_is_heard_by_nobody_when_somebody_leaves_or_the_carrier_refers() {
+    let (mut bench, call, invite) = consulting();
+    bench.input(Input::CompleteTransfer(call, true));
+    bench.input(Input::Hold(call, true));
+    let said = bench.receive(&callee_bye(&invite));
+    assert_eq!(hearing(&said), among(&[Member::AGENT]));
+    let said = bench.input(Input::Hold(call, false));
+    assert_eq!(hearing(&said), among(&[Member::FIRST, Member::AGENT]));
+    let (mut bench, call, tag) = accepting();
+    bench.input(Input::Hold(call, true));
+    assert_eq!(peer_refers(&mut bench, 2, &tag, "").codes(), [603]);
+    hang_up(&mut bench, call);
+}
+
+#[test]
+fn a_later_transfer_is_decided_by_the_trunk_of_who_took_the_place() {
+    let carrier = "accept_refer = true\n[[trunk]]\nname = \"other\"\nallowed_addresses = [\"198.51.100.1\"]\naddress = \"192.0.2.20:5062\"\noutbound_numbers = [\"+14155550100\"]\nrefer = \"tel\"\n";
+    let text = TABLES.replace("address = \"192.0.2.20:5062\"\n", carrier);
+    let (mut bench, call, tag) = talking_by(&text);
+    let said = peer_refers(&mut bench, 2, &tag, "");
+    let invite = called(&mut bench, call, &said);
+    bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
+    bench.receive(in_dialog("a", "BYE", 4, &tag, "", "").as_bytes());
+    bench.pass(Duration::from_secs(2));
+    let said = ask(&mut bench, call, to(TransferMode::Cold));
+    assert_eq!(methods(&said), ["REFER"]);
+    assert_eq!(field(&said.requests[0], &HeaderName::CallId), field(&invite, &HeaderName::CallId));
+    assert_eq!(field(&said.requests[0], &HeaderName::ReferTo), "<tel:+14155550177>");
     hang_up(&mut bench, call);
 }
