@@ -47,6 +47,7 @@ use crate::{CallHandle, EndedBy, MediaStats, Output, ShardConfig};
 
 use dial::Outgoing;
 use line::Line;
+use reconnect::Search;
 pub(crate) use second::Gone;
 pub(crate) use setup::announcement_route;
 use sip_agent::AgentLeg;
@@ -126,6 +127,7 @@ pub(crate) struct Call {
     gone: Vec<Gone>,
     /// It was there and is sought.
     agent_away: bool,
+    search: Option<Search>,
     /// What was said, as the agent tells it.
     transcript: Vec<Transcript>,
     /// How often its recording was begun.
@@ -184,6 +186,7 @@ impl Call {
             transferred_to: None,
             gone: Vec::new(),
             agent_away: false,
+            search: None,
             transcript: Vec::new(),
             recordings: 0,
             started: now,

@@ -8,7 +8,7 @@ use super::transfers::{
     TABLES, among, answer, ask, called, hearing, notify, results, second, talking_by, to,
 };
 use super::*;
-use crate::{AgentRequest, EndedBy};
+use crate::{Again, AgentRequest, EndedBy};
 
 /// A bench whose agent is sought for ten seconds.
 fn bench() -> Bench {
@@ -46,10 +46,11 @@ fn an_agent_that_is_lost_is_sought_while_music_plays() {
     let mut bench = bench();
     let (call, _) = bench.talk("a", "+14155550100");
     for _ in 0..2 {
+        bench.pass(Duration::from_secs(10));
         let said = bench.input(Input::Room(call, RoomEvent::AgentLost));
         assert_eq!(steps(&said), ["drop", "music", "connect"]);
         let request = request(&said);
-        assert_eq!(request.again, Some(Duration::from_secs(10)));
+        assert_eq!(request.again, Some(Again { window: Duration::from_secs(10), repeated: false }));
         let told = request.parameters.reveal().iter().filter(|(name, _)| name == "reconnected");
         assert_eq!(told.map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["true"]);
         assert_eq!(steps(&bench.input(Input::AgentConnected(call, Ok(())))), ["hush"]);
@@ -57,6 +58,34 @@ fn an_agent_that_is_lost_is_sought_while_music_plays() {
     // An orderly end is none to come back from.
     let said = bench.input(Input::Room(call, RoomEvent::AgentLeft));
     assert_eq!((steps(&said), said.requests.len()), (vec!["close"], 1));
+}
+
+#[test]
+fn an_agent_that_is_lost_as_soon_as_it_comes_has_one_time_for_all_of_it() {
+    let mut bench = bench();
+    let (call, _) = bench.talk("a", "+14155550100");
+    for (left, repeated) in [(10, false), (7, true), (4, true), (1, true)] {
+        let said = bench.input(Input::Room(call, RoomEvent::AgentLost));
+        assert_eq!(request(&said).again, Some(Again { window: Duration::from_secs(left), repeated }));
+        bench.pass(Duration::from_secs(1));
+        bench.input(Input::AgentConnected(call, Ok(())));
+        bench.pass(Duration::from_secs(2));
+    }
+    let said = bench.input(Input::Room(call, RoomEvent::AgentLost));
+    assert_eq!((steps(&said), said.requests.len()), (vec!["close"], 1));
+}
+
+#[test]
+fn an_agent_that_has_stayed_has_its_whole_time_again() {
+    let mut bench = bench();
+    let (call, _) = bench.talk("a", "+14155550100");
+    for (stays, left, repeated) in [(5, 10, false), (4, 5, true), (10, 10, false)] {
+        bench.pass(Duration::from_secs(stays));
+        let said = bench.input(Input::Room(call, RoomEvent::AgentLost));
+        assert_eq!(request(&said).again, Some(Again { window: Duration::from_secs(left), repeated }));
+        bench.pass(Duration::from_secs(1));
+        bench.input(Input::AgentConnected(call, Ok(())));
+    }
 }
 
 #[test]
