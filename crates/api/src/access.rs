@@ -114,15 +114,12 @@ pub(crate) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let keys = gate.backend.keys();
     let shown = bearer(request.headers());
     let key = shown.and_then(|shown| keys.find(shown));
-    let address = request.extensions().get::<Peer>().map(|peer| peer.0);
     let source = match key {
         Some(key) => Source::Key(Arc::clone(&key.name)),
-        None => Source::Address(address.unwrap_or(IpAddr::from([0, 0, 0, 0]))),
+        None => address(&request),
     };
     if !gate.limiter.take(source) {
-        return Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "slow down")
-            .header(header::RETRY_AFTER, "1")
-            .into_response();
+        return too_many().into_response();
     }
     match (keys.is_open(), key) {
         (true, _) if is_foreign(request.headers()) => {
@@ -146,7 +143,42 @@ pub(crate) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     response
 }
 
-fn unauthorized(shown: bool) -> Problem {
+/// Stands before routes that have secrets of their own: wrong ones are counted, so that nobody may guess
+/// without end. What shows the right one costs nothing: a host may run many agents.
+pub(crate) async fn count_guesses(
+    State(limiter): State<Arc<Limiter>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let source = address(&request);
+    // Before the secret is looked at, or requests that come together would all be.
+    if !limiter.take(source.clone()) {
+        return too_many().into_response();
+    }
+    let response = next.run(request).await;
+    if response.status() != StatusCode::UNAUTHORIZED {
+        limiter.give_back(&source);
+    }
+    response
+}
+
+/// The address that a request came from.
+fn address(request: &Request) -> Source {
+    let peer = request.extensions().get::<Peer>();
+    Source::Address(peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0))
+}
+
+fn too_many() -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "slow down")
+        .header(header::RETRY_AFTER, "1")
+}
+
+/// Whether who shows this may still look.
+pub(crate) fn may_read(keys: &Keys, headers: &HeaderMap) -> bool {
+    keys.is_open() || bearer(headers).is_some_and(|shown| keys.allows(shown, Scope::Read))
+}
+
+pub(crate) fn unauthorized(shown: bool) -> Problem {
     let (detail, challenge) = match shown {
         true => ("there is no such API key", "Bearer realm=\"trunkline\", error=\"invalid_token\""),
         false => ("show an API key as a bearer", "Bearer realm=\"trunkline\""),

@@ -20,6 +20,7 @@ const SUBPROTOCOLS: [&str; 2] = ["audio.jambonz.org", "audio.drachtio.org"];
     responses(
         (status = 101, description = "The socket is the agent's"),
         (status = 401, description = "No such agent, or not its secret", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong secrets from that address", body = Problem, content_type = "application/problem+json"),
         (status = 426, description = "This is no WebSocket handshake", body = Problem, content_type = "application/problem+json"),
     )
 )]

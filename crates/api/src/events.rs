@@ -4,7 +4,8 @@
 //! publish ─▶ ring of the last events ─▶ a bounded queue for each reader ─▶ its response
 //! ```
 //! A reader that names its last event (`Last-Event-ID`) gets those that it missed, as far as the ring
-//! reaches; a reader that is too slow is told so and let go, and may come back in the same way.
+//! reaches; a reader that is too slow is told so and let go, and may come back in the same way. All are let
+//! go when the keys of the API change: who still has one comes back.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,6 +23,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use crate::access::{may_read, unauthorized};
 use crate::{Problem, Shared};
 
 /// Events that a reader may have missed and still gets.
@@ -70,6 +72,11 @@ impl Events {
         hub.ring.push_back((id, text.clone()));
         // Who is too slow, or gone, has its queue closed: it drains what is in it, and learns that.
         hub.readers.retain(|reader| reader.try_send(text.clone()).is_ok());
+    }
+
+    /// Lets every reader go: whether it may still read is seen when it comes back.
+    pub fn let_go(&self) {
+        self.hub().readers.clear();
     }
 
     /// Ends every response.
@@ -134,9 +141,9 @@ impl Reader {
             Poll::Ready(Some(text)) => return Poll::Ready(Some(text)),
             Poll::Ready(None) => {
                 self.queue = None;
-                let slow = !self.events.hub().closed;
-                let told = note("dropped", "you read too slowly; come back with Last-Event-ID");
-                return Poll::Ready(slow.then_some(told));
+                let goes_on = !self.events.hub().closed;
+                let why = "you read too slowly, or the keys have changed; come back with Last-Event-ID";
+                return Poll::Ready(goes_on.then(|| note("dropped", why)));
             }
             Poll::Pending => {}
         }
@@ -180,6 +187,10 @@ pub(crate) async fn events(State(backend): State<Shared>, headers: HeaderMap) ->
         let detail = "there are as many readers as there may be";
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_readers", detail).into_response();
     };
+    // Between the look at the key and here all may have been let go.
+    if !may_read(&backend.keys(), &headers) {
+        return unauthorized(true).into_response();
+    }
     let fields = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     (fields, Body::new(reader)).into_response()
 }

@@ -41,6 +41,16 @@ impl Limiter {
         self.take_at(source, Instant::now())
     }
 
+    /// Gives back one that was taken of late.
+    pub(crate) fn give_back(&self, source: &Source) {
+        // Held for a look and a sum.
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = if buckets.contains_key(source) { source } else { &Source::Others };
+        if let Some(bucket) = buckets.get_mut(known) {
+            bucket.left = (bucket.left + 1.0).min(self.per_second);
+        }
+    }
+
     fn take_at(&self, source: Source, now: Instant) -> bool {
         // Held for a look and a sum.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,6 +86,18 @@ mod tests {
         let later = start + Duration::from_millis(500);
         let taken = (0..30).filter(|_| limiter.take_at(one.clone(), later)).count();
         assert_eq!(taken, 5);
+    }
+
+    #[test]
+    fn what_is_given_back_may_be_taken_again_and_no_more() {
+        let (limiter, start) = (Limiter::new(2), Instant::now());
+        let source = Source::Address([10, 0, 0, 1].into());
+        assert!(limiter.take_at(source.clone(), start));
+        for _ in 0..5 {
+            limiter.give_back(&source);
+        }
+        let taken = (0..5).filter(|_| limiter.take_at(source.clone(), start)).count();
+        assert_eq!(taken, 2);
     }
 
     #[test]

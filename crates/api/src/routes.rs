@@ -10,7 +10,7 @@ use axum::{Router, middleware};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::{Gate, Scope, check};
+use crate::access::{Gate, Scope, check, count_guesses};
 use crate::calls::{control, list, outbound, place, room, transfer};
 use crate::limit::Limiter;
 use crate::{Backend, Problem, Shared, dial_in, events, openapi, recordings, reload, server, trunks, twilio};
@@ -18,13 +18,14 @@ use crate::{Backend, Problem, Shared, dial_in, events, openapi, recordings, relo
 /// Longest request body.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The routes that everyone may take, or that have secrets of their own.
+/// The routes that everyone may take.
 fn public() -> OpenApiRouter<Shared> {
-    OpenApiRouter::with_openapi(openapi::base())
-        .routes(routes!(health))
-        .routes(routes!(ready))
-        .routes(routes!(dial_in::connect))
-        .routes(routes!(twilio::update_call))
+    OpenApiRouter::with_openapi(openapi::base()).routes(routes!(health)).routes(routes!(ready))
+}
+
+/// Those that have secrets of their own.
+fn secret() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(dial_in::connect)).routes(routes!(twilio::update_call))
 }
 
 fn of_scope(scope: Scope) -> OpenApiRouter<Shared> {
@@ -58,6 +59,7 @@ fn patient() -> OpenApiRouter<Shared> {
 /// The whole description.
 pub(crate) fn description() -> utoipa::openapi::OpenApi {
     let mut api = public().into_openapi();
+    api.merge(secret().into_openapi());
     for (routes, scope) in [
         (of_scope(Scope::Read), Scope::Read),
         (of_scope(Scope::Operate), Scope::Operate),
@@ -78,9 +80,12 @@ pub(crate) fn router(backend: &Arc<dyn Backend>, per_second: u32) -> Router {
         let gate = Gate { backend: Arc::clone(backend), limiter: Arc::clone(&limiter), scope };
         Router::from(routes).route_layer(middleware::from_fn_with_state(gate, check))
     };
+    let secret = Router::from(secret())
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&limiter), count_guesses));
     let text = openapi::text(&description());
     Router::from(public())
         .route("/v1/openapi.json", get(|| async move { openapi::served(&text) }))
+        .merge(secret)
         .merge(guarded(of_scope(Scope::Read), Scope::Read))
         .merge(guarded(of_scope(Scope::Operate), Scope::Operate))
         .merge(guarded(of_scope(Scope::Admin), Scope::Admin))
@@ -127,3 +132,6 @@ async fn metrics(State(backend): State<Shared>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], backend.metrics()).into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{CompleteError, Shared};
+use crate::{CompleteError, Problem, Shared};
 
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Update {
@@ -47,6 +47,7 @@ pub(crate) struct TwilioError {
         (status = 400, description = "Another status was asked for", body = TwilioError),
         (status = 401, description = "The password is wrong", body = TwilioError),
         (status = 404, description = "No such call", body = TwilioError),
+        (status = 429, description = "Too many wrong passwords from that address", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn update_call(

@@ -21,6 +21,7 @@ mod consultation;
 mod dial;
 mod floor;
 mod line;
+mod log;
 mod media;
 mod outcome;
 mod proof;
@@ -37,7 +38,7 @@ use std::sync::Arc;
 
 use trunkline_routing::{Caller, Route, Trunk};
 use trunkline_sdp::control::{Transcript, TransferResult};
-use trunkline_sdp::{Member, Members};
+use trunkline_sdp::{Hearing, Member, Members};
 use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent, MAX_FORWARDS, ReferIn};
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
@@ -48,6 +49,7 @@ use crate::{CallHandle, EndedBy, MediaStats, Output, ShardConfig};
 
 use dial::Outgoing;
 use line::Line;
+use reconnect::Search;
 pub(crate) use second::Gone;
 pub(crate) use setup::announcement_route;
 use sip_agent::AgentLeg;
@@ -112,10 +114,14 @@ pub(crate) struct Call {
     /// The party is held by us, and whom nobody hears.
     held: bool,
     muted: Members,
+    /// Who hears whom as last arranged, mute aside.
+    hearing: Hearing,
     /// The party holds us.
     holds: bool,
     /// The leg that the caller was joined with.
     joined: Option<Member>,
+    /// How many transfers have begun.
+    transfers: u8,
     /// How the last transfer came out, and to whom the caller went.
     transfer_result: Option<TransferResult>,
     transferred_to: Option<String>,
@@ -125,8 +131,11 @@ pub(crate) struct Call {
     gone: Vec<Gone>,
     /// It was there and is sought.
     agent_away: bool,
+    search: Option<Search>,
     /// What was said, as the agent tells it.
     transcript: Vec<Transcript>,
+    /// How often its recording was begun.
+    recordings: u8,
     started: Now,
     answered: Option<Now>,
     /// Ringing timeout, then the longest duration, then the wait for the room to close.
@@ -174,13 +183,18 @@ impl Call {
             asked: None,
             held: false,
             muted: Members::NONE,
+            // As a room begins.
+            hearing: Hearing::among(Members::of(&[Member::FIRST, Member::AGENT])),
             holds: false,
             joined: None,
+            transfers: 0,
             transfer_result: None,
             transferred_to: None,
             gone: Vec::new(),
             agent_away: false,
+            search: None,
             transcript: Vec::new(),
+            recordings: 0,
             started: now,
             answered: None,
             deadline: None,
@@ -228,17 +242,6 @@ impl Call {
     #[cfg(test)]
     pub(crate) fn called(&self) -> &trunkline_routing::Destination {
         &self.route.called
-    }
-
-    /// A step in the log, at the level debug; every line of a call carries both of its ids.
-    pub(crate) fn step(&self, what: &str) {
-        tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), "{what}");
-    }
-
-    /// A line of the log for what an operator should look at.
-    pub(crate) fn warn(&self, what: &str) {
-        let sip_call_id = OneLine(self.first.sip_call_id());
-        tracing::warn!(call = %self.id, %sip_call_id, "{}", OneLine(what));
     }
 
     /// Whether a request belongs to the dialog of that leg, by both tags.

@@ -38,8 +38,17 @@ pub struct AgentRequest {
     pub direction: &'static str,
     /// What it is told: `from_number`, `to_number`, `system__…`, metadata, attributes.
     pub parameters: Pii<Vec<(String, String)>>,
-    /// It was lost in mid-call: it is sought for so long, over and over.
-    pub again: Option<Duration>,
+    /// It was lost in mid-call and is sought.
+    pub again: Option<Again>,
+}
+
+/// How an agent is sought that was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// For so long, over and over.
+    pub window: Duration,
+    /// It was found and lost again at once: not without a pause.
+    pub repeated: bool,
 }
 
 /// A call to be placed.

@@ -104,6 +104,8 @@ impl Room {
         if member == Member::FIRST {
             self.first = Some(line.leg.stats());
         }
+        // Whoever has the place next is not listened to.
+        self.floor.listened = self.floor.listened.without(member);
         self.floor.replan();
         Some(line)
     }

@@ -133,6 +133,20 @@ pub struct Transfer {
     pub ringing_timeout_seconds: Option<u64>,
 }
 
+impl Transfer {
+    /// What is out of bounds; an agent may ask for anything.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let key = |byte: u8| matches!(byte, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D');
+        let keys = |code: &String| (1..=32).contains(&code.len()) && code.bytes().all(key);
+        if !self.passcode.as_ref().is_none_or(keys) {
+            return Some("passcode is 1 to 32 of 0-9 * # A-D");
+        }
+        let seconds = |seconds: u64| (1..=300).contains(&seconds);
+        (!self.ringing_timeout_seconds.is_none_or(seconds)).then_some("ringing_timeout_seconds is 1 to 300")
+    }
+}
+
 /// How a warm transfer is completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

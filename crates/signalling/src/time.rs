@@ -8,8 +8,9 @@ pub struct Mono(pub Duration);
 
 impl std::ops::Add<Duration> for Mono {
     type Output = Self;
+    /// The latest time there is, where that lies beyond it.
     fn add(self, span: Duration) -> Self {
-        Self(self.0 + span)
+        Self(self.0.saturating_add(span))
     }
 }
 
@@ -58,5 +59,17 @@ impl Timers {
     #[must_use]
     pub fn backed_off(&self, current: Duration) -> Duration {
         (current * 2).min(self.t2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_beyond_the_last_is_the_last() {
+        let late = Mono(Duration::from_secs(7)) + Duration::MAX;
+        assert_eq!(late, Mono(Duration::MAX));
+        assert_eq!(late.since(Mono(Duration::MAX)), Duration::ZERO);
     }
 }

@@ -17,7 +17,7 @@ use trunkline_agent::{
     Announce, CallNames, Dialer, Echo, Greeting, Link, Manner, Prompt, RtpAgent, Sids, Silence, Tone,
     accept_dial_in,
 };
-use trunkline_call::{AgentRequest, CallHandle};
+use trunkline_call::{Again, AgentRequest, CallHandle};
 use trunkline_media::{Participant, Pool};
 use trunkline_routing::{Agent, Builtin, Connect, Protocol, RouteTable, RtpAddress};
 use trunkline_sip::text::OneLine;
@@ -199,12 +199,16 @@ impl Agents {
 
     /// Reaches an agent once, or again where it was lost: as often as its time allows.
     async fn reach(&self, call: CallHandle, request: &AgentRequest) -> Result<(), String> {
-        let Some(window) = request.again else {
+        let Some(Again { window, repeated }) = request.again else {
             return self.dial(call, request).await;
         };
         let mut last = "no time to dial it".to_owned();
         let mut pause = FIRST_PAUSE;
         let sought = tokio::time::timeout(window, async {
+            // One that takes the connection and breaks it would be dialled as fast as the processor can.
+            if repeated {
+                tokio::time::sleep(pause).await;
+            }
             loop {
                 match self.try_again(call, request).await {
                     Ok(()) => return,

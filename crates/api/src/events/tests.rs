@@ -66,6 +66,20 @@ async fn a_slow_reader_is_let_go_with_a_note_and_delays_nobody() {
 }
 
 #[tokio::test]
+async fn readers_that_are_let_go_are_told_and_may_come_back() {
+    let events = Arc::new(Events::new(0));
+    let mut one = reader(&events, None).await;
+    events.publish("test", &0_u32);
+    events.let_go();
+    events.publish("test", &1_u32);
+    assert_eq!(next(&mut one).await, event(0, 0), "what it was told while it might read");
+    assert!(next(&mut one).await.is_some_and(|text| text.starts_with("event: dropped\n")));
+    assert_eq!(next(&mut one).await, None);
+    let mut again = reader(&events, Some(0)).await;
+    assert_eq!(next(&mut again).await, event(1, 1));
+}
+
+#[tokio::test]
 async fn a_reader_that_nothing_is_told_hears_that_the_stream_lives() {
     let events = Arc::new(Events::new(0));
     let mut reader = events.read(None, Duration::from_millis(20)).expect("a place");

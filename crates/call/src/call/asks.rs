@@ -15,11 +15,20 @@ const MAX_PIECES: usize = 2000;
 /// Most bytes of them.
 const MAX_TRANSCRIPT: usize = 256 * 1024;
 
+/// How often the recording of one call may be begun: each makes a file.
+const MAX_RECORDINGS: u8 = 20;
+
 impl Call {
     /// Begins, pauses, resumes or ends the recording of an answered call.
     pub(crate) fn record(&mut self, task: Recording, out: &mut VecDeque<Output>) {
         if self.phase != Phase::Talking {
             return;
+        }
+        if task == Recording::Start {
+            if self.recordings == MAX_RECORDINGS {
+                return self.step("a further recording is not begun: the call has had as many as it may");
+            }
+            self.recordings += 1;
         }
         self.step(match task {
             Recording::Start => "the recording is to begin",

@@ -30,7 +30,7 @@ impl Call {
         let direction = if on { Direction::SendOnly } else { Direction::SendRecv };
         match on {
             true => out.push_back(Output::Play { call, member, sound: Sound::Music, repeat: true }),
-            false => out.push_back(Output::Hush(call, member)),
+            false => self.end_sound(out),
         }
         self.seat(out);
         self.on_line(member, cx, |line, cx| {
@@ -79,9 +79,7 @@ impl Call {
             return;
         };
         self.muted = if mute.on { self.muted.with(member) } else { self.muted.without(member) };
-        if self.transfer.is_none() {
-            self.seat(out);
-        }
+        self.arrange(self.hearing, out);
     }
 
     /// The member of that name: `caller`, `agent`, or as `participant_joined` told it.
@@ -94,7 +92,7 @@ impl Call {
     }
 
     /// Who hears whom while no transfer is under way.
-    fn seat(&self, out: &mut VecDeque<Output>) {
+    pub(super) fn seat(&mut self, out: &mut VecDeque<Output>) {
         let mut talkers = self.joined.map_or(Members::NONE, |member| Members::of(&[member]));
         if self.agent_here {
             talkers = talkers.with(Member::AGENT);
@@ -105,8 +103,19 @@ impl Call {
         self.arrange(Hearing::among(talkers), out);
     }
 
+    /// The party hears the others again instead of a sound; music while it is held or its agent is sought.
+    pub(super) fn end_sound(&self, out: &mut VecDeque<Output>) {
+        let (call, member) = (self.handle, self.party);
+        let waits = self.agent_away && self.agent_here && self.joined.is_none();
+        out.push_back(match self.held || waits {
+            true => Output::Play { call, member, sound: Sound::Music, repeat: true },
+            false => Output::Hush(call, member),
+        });
+    }
+
     /// Arranges who hears whom; whoever is muted is heard by nobody.
-    pub(super) fn arrange(&self, mut hearing: Hearing, out: &mut VecDeque<Output>) {
+    pub(super) fn arrange(&mut self, mut hearing: Hearing, out: &mut VecDeque<Output>) {
+        self.hearing = hearing;
         self.muted.iter().for_each(|member| hearing.mute(member));
         out.push_back(Output::Arrange(self.handle, hearing));
     }

@@ -1,7 +1,9 @@
 //! What a transfer came to, and who is told of it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use trunkline_routing::Route;
 use trunkline_sdp::Member;
 use trunkline_sdp::control::{AgentNews, TransferMode, TransferResult};
 use trunkline_sip::headers::Replaces;
@@ -48,6 +50,12 @@ impl Call {
         if self.agent_here {
             out.push_back(Output::Tell(self.handle, Box::new(news)));
         }
+    }
+
+    /// The route of the leg that would be transferred: its trunk is not the call's where somebody has taken the
+    /// first party's place.
+    pub(super) fn party_route(&self) -> Arc<Route> {
+        Arc::clone(self.line(self.party).map_or(&self.route, |line| &line.route))
     }
 
     /// The host of who would be asked for a transfer.

@@ -18,7 +18,7 @@ use trunkline_sdp::{Hearing, Member, Members};
 use trunkline_signalling::dialog::{Cx, ReferIn};
 use trunkline_sip::text::OneLine;
 
-use super::transfer::{PEER_HANGS_UP, Stage, Transferring, Wish};
+use super::transfer::{MAX_TRANSFERS, PEER_HANGS_UP, Stage, Transferring, Wish};
 use super::{Call, Phase};
 use crate::{EndedBy, Output};
 
@@ -37,8 +37,12 @@ impl Call {
         out: &mut VecDeque<Output>,
     ) {
         let party = self.party;
-        let free = self.phase == Phase::Talking && self.transfer.is_none() && self.joined.is_none();
-        let target = decide_transfer(table, &self.route, &self.peer_host(), refer.to.uri.as_str());
+        let free = self.phase == Phase::Talking
+            && self.transfer.is_none()
+            && self.joined.is_none()
+            && !self.held
+            && self.transfers < MAX_TRANSFERS;
+        let target = decide_transfer(table, &self.party_route(), &self.peer_host(), refer.to.uri.as_str());
         let route = match target {
             Ok(route) if free && route.bridge.is_ok() && self.agent_here => route,
             refused => {
@@ -51,6 +55,7 @@ impl Call {
                 return;
             }
         };
+        self.transfers += 1;
         self.step("the peer has us call somebody");
         self.on_line(party, cx, |line, cx| line.leg.answer_refer(cx, 202));
         let ask = Transfer { to: route.to.clone(), mode: TransferMode::Bridge, ..Transfer::default() };

@@ -197,10 +197,11 @@ impl Call {
         self.sweep();
     }
 
-    /// Legs whose dialog and port are over are gone.
+    /// Legs whose dialog and port are over are gone. Their places are free for others, who are not muted.
     fn sweep(&mut self) {
         let over = |line: &mut Line| line.leg.is_over() && line.port == Port::Closed;
         for mut line in self.others.extract_if(.., over) {
+            self.muted = self.muted.without(line.member);
             self.gone.push((line.member, line.leg.remains()));
         }
     }

@@ -152,7 +152,7 @@ impl Call {
             RoomEvent::AgentLeft if self.announce => (EndedBy::Gateway, "number not in service"),
             RoomEvent::AgentLeft if self.goes_on_without_agent(cx, out) => return,
             RoomEvent::AgentLeft => (EndedBy::Agent, "the agent left"),
-            RoomEvent::AgentLost if self.seeks_agent(out) => return,
+            RoomEvent::AgentLost if self.seeks_agent(cx.now.mono, out) => return,
             RoomEvent::AgentLost if self.goes_on_without_agent(cx, out) => return,
             RoomEvent::AgentLost => (EndedBy::Agent, "the agent's connection broke"),
             RoomEvent::NoMedia(member) if member == self.party => {

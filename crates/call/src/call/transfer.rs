@@ -31,13 +31,15 @@ use trunkline_sdp::{Hearing, Member, Members};
 use trunkline_signalling::Mono;
 use trunkline_signalling::dialog::{Cx, Referral, Referred};
 
-use super::outcome::{failure, refused};
+use super::outcome::refused;
 use super::proof::Proof;
 use super::{Call, Phase};
 use crate::{EndedBy, Output};
 
 /// How long the outcome of a REFER is waited for where neither the transfer nor the number says.
 const OUTCOME: Duration = Duration::from_secs(60);
+/// Most transfers of one call: whoever asks for more is in a loop, and each may call somebody.
+pub(super) const MAX_TRANSFERS: u8 = 20;
 /// After a transfer succeeded the peer hangs up; if not, we do.
 pub(super) const PEER_HANGS_UP: Duration = Duration::from_secs(2);
 
@@ -94,11 +96,16 @@ impl Transferring {
         matches!(self.ask.mode, TransferMode::Warm | TransferMode::Attended)
     }
 
+    /// Whether the party has had a sound played for its sake.
+    pub(super) fn has_sound(&self) -> bool {
+        self.wish == Wish::Ours && (self.talks_first() || self.member().is_some())
+    }
+
     /// Whether a refusal with that code has us call ourselves: a definite one only, or somebody's telephone
-    /// might ring twice.
+    /// might ring twice. Whom the agent has talked to was called before the REFER.
     fn falls_back(&self, code: u16) -> bool {
         let definite = code >= 400 && !matches!(code, 401 | 407 | 408 | 481 | 491);
-        self.ask.fallback == Fallback::Bridge && definite
+        self.ask.fallback == Fallback::Bridge && definite && !self.talks_first()
     }
 }
 
@@ -118,11 +125,18 @@ impl Call {
         if self.transfer.is_some() || self.joined.is_some() || self.held {
             return self.tell_refusal(refuse("another transfer has the call already, or it is held"), out);
         }
+        if let Some(fault) = ask.fault() {
+            return self.tell_result(refuse(fault), out);
+        }
         let peer = self.peer_host();
-        let route = match decide_transfer(table, &self.route, &peer, &ask.to) {
+        let route = match decide_transfer(table, &self.party_route(), &peer, &ask.to) {
             Ok(route) => route,
             Err(refusal) => return self.tell_result(refuse(&refusal.to_string()), out),
         };
+        if self.transfers >= MAX_TRANSFERS {
+            return self.tell_result(refuse("the call has had as many transfers as there may be"), out);
+        }
+        self.transfers += 1;
         self.step("a transfer begins");
         // After a REFER we are out of the path and could ask nobody for a key.
         let proves = ask.requires_confirmation || ask.passcode.is_some();
@@ -263,70 +277,6 @@ impl Call {
         self.join(cx, member, false, out);
     }
 
-    /// Caller and target talk to each other; the agent leaves, unless it is to stay.
-    pub(super) fn join(&mut self, cx: &mut Cx<'_>, member: Member, stays: bool, out: &mut VecDeque<Output>) {
-        self.step("the caller is joined with who was called");
-        let call = self.handle;
-        self.through(out);
-        self.transfer = None;
-        self.joined = Some(member);
-        out.push_back(Output::Hush(call, member));
-        out.push_back(Output::Listen(call, member, false));
-        out.push_back(Output::Hush(call, self.party));
-        let mut talkers = Members::of(&[self.party, member]);
-        if stays && self.agent_here {
-            talkers = talkers.with(Member::AGENT);
-        }
-        self.arrange(Hearing::among(talkers), out);
-        if !talkers.contains(Member::AGENT) && self.agent_here {
-            self.agent_here = false;
-            out.push_back(Output::DropAgent(call));
-        }
-        self.act(cx, out);
-    }
-
-    /// The transfer has failed: the caller is back with the agent. Where that has gone, the call ends.
-    pub(super) fn back(
-        &mut self,
-        cx: &mut Cx<'_>,
-        out: &mut VecDeque<Output>,
-        code: Option<u16>,
-        reason: &str,
-    ) {
-        let Some(transfer) = self.transfer.take() else {
-            // The leg that failed is the agent's.
-            return self.agent_leg_failed(cx, code, reason, out);
-        };
-        self.step("the transfer failed");
-        let member = transfer.member();
-        if transfer.wish == Wish::Peers {
-            return self.nobody_came(cx, out, code, member);
-        }
-        // The carrier does not join the two; we still can.
-        if let (Stage::Referring { .. }, Some(member)) = (&transfer.stage, member) {
-            self.transfer = Some(transfer);
-            return self.join(cx, member, false, out);
-        }
-        if let Some(member) = member {
-            self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 487));
-            let talkers = Members::of(&[self.party, Member::AGENT]);
-            self.arrange(Hearing::among(talkers), out);
-            out.push_back(Output::Hush(self.handle, self.party));
-        }
-        self.on_line(self.party, cx, |line, _| line.leg.forget_refer());
-        if matches!(transfer.stage, Stage::Consulting { .. })
-            && let Some(member) = member
-        {
-            self.tell(AgentNews::ParticipantLeft { participant: member.to_string() }, out);
-        }
-        self.tell_result(failure(code, reason), out);
-        if !self.agent_here {
-            let reason = format!("the agent left, and the transfer failed: {reason}");
-            self.fail(cx, out, 480, EndedBy::Gateway, &reason);
-        }
-        self.act(cx, out);
-    }
-
     /// What the transfer waited for did not come.
     pub(super) fn transfer_timeout(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         let due = |at: Mono| at <= cx.now.mono;
@@ -340,60 +290,5 @@ impl Call {
             Stage::Replaced { old } => self.old_leg_stays(cx, old, out),
             Stage::Consulting { .. } => {}
         }
-    }
-
-    /// The agent has left the room. Whether the call goes on without it, for the sake of a transfer.
-    pub(super) fn goes_on_without_agent(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) -> bool {
-        if !self.agent_here {
-            return true;
-        }
-        let consulting = match self.transfer.as_ref() {
-            Some(transfer) if transfer.wish == Wish::Peers => return false,
-            Some(transfer) => matches!(transfer.stage, Stage::Consulting { .. }),
-            None if self.joined.is_some() => false,
-            None => return false,
-        };
-        self.step("the agent left; the transfer goes on");
-        self.agent_here = false;
-        out.push_back(Output::DropAgent(self.handle));
-        if consulting {
-            self.complete_transfer(cx, false, out);
-        }
-        true
-    }
-
-    /// The second leg is over.
-    pub(super) fn target_gone(
-        &mut self,
-        cx: &mut Cx<'_>,
-        member: Member,
-        code: Option<u16>,
-        out: &mut VecDeque<Output>,
-    ) {
-        if self.agent_leg_ended(cx, member, code, out) {
-            return;
-        }
-        if let Some(transfer) = &mut self.transfer
-            && let Stage::Referring { consult, .. } = &mut transfer.stage
-            && *consult == Some(member)
-        {
-            // Most likely the party has taken it over; the NOTIFY will tell.
-            *consult = None;
-            return;
-        }
-        if self.transfer.as_ref().and_then(|transfer| transfer.member()) == Some(member) {
-            let reason = code.map_or_else(|| "who was called hung up".to_owned(), refused);
-            return self.back(cx, out, code, &reason);
-        }
-        if self.joined != Some(member) || self.phase != Phase::Talking {
-            return;
-        }
-        self.joined = None;
-        if self.agent_here {
-            let talkers = Members::of(&[self.party, Member::AGENT]);
-            self.arrange(Hearing::among(talkers), out);
-            return self.tell(AgentNews::ParticipantLeft { participant: member.to_string() }, out);
-        }
-        self.fail(cx, out, 480, EndedBy::Callee, "who the caller was transferred to hung up");
     }
 }

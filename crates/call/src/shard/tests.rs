@@ -17,6 +17,7 @@ mod encryption;
 mod floor;
 mod hostile;
 mod ladders;
+mod mishaps;
 mod outgoing;
 mod placed;
 mod reconnect;

@@ -1,6 +1,6 @@
 //! The room's end of a recording. Nothing here waits or allocates.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 /// Samples of a channel in a block: 200 ms.
 pub(super) const BLOCK: usize = 1600;
@@ -65,8 +65,10 @@ impl Tap {
                         (block.length, block.missed) = (0, std::mem::take(&mut self.missed));
                         none.insert(block)
                     }
+                    // The recording has ended: nothing comes back any more.
+                    Err(TryRecvError::Disconnected) => return false,
                     // The disk is late.
-                    Err(_) => {
+                    Err(TryRecvError::Empty) => {
                         self.missed += said.len() as u64;
                         return true;
                     }

@@ -254,3 +254,13 @@ fn a_file_that_cannot_be_made_is_told_and_costs_nothing_more() {
     assert_eq!(recorders.open(), 0);
     std::fs::remove_file(&folder.0).expect("gone");
 }
+
+#[test]
+fn a_tap_whose_blocks_are_all_under_way_when_the_recording_ends_sees_its_end() {
+    let (mut tap, spout) = super::tap::pipe();
+    // Every block is full and nothing comes back: the disk is late, as far as the tap can tell.
+    let all = vec![0; BLOCK * BLOCKS + 160];
+    assert!(tap.hear(&all, &all));
+    drop(spout);
+    assert!(!tap.hear(&all, &all));
+}

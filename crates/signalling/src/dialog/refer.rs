@@ -68,6 +68,21 @@ struct Ours {
     /// It waits for the ACK of our 2xx: before it the peer has no dialog to speak of.
     waits: bool,
     tx: Option<ClientId>,
+    /// CSeq of the REFER as last sent, which names the subscription.
+    cseq: u32,
+    /// It is the dialog's first: its NOTIFYs may leave the name out (RFC 3515 §2.4.6).
+    first: bool,
+}
+
+impl Ours {
+    /// Whether a NOTIFY of that Event is about it, and not about an earlier REFER.
+    fn is_told_by(&self, event: &str) -> bool {
+        let id = event.split(';').skip(1).find_map(|param| {
+            let (name, value) = param.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("id").then(|| value.trim())
+        });
+        id.map_or(self.first, |id| id.parse() == Ok(self.cseq))
+    }
 }
 
 #[derive(Debug)]
@@ -90,8 +105,8 @@ impl Leg {
         }
         let waits = self.unacked.is_some();
         let referrals = self.referrals.get_or_insert_default();
-        referrals.known = true;
-        referrals.ours = Some(Ours { referral, waits, tx: None });
+        let first = !std::mem::replace(&mut referrals.known, true);
+        referrals.ours = Some(Ours { referral, waits, tx: None, cseq: 0, first });
         if !waits {
             self.send_refer(cx);
         }
@@ -114,9 +129,10 @@ impl Leg {
         request.headers.push(HeaderName::ReferredBy, by);
         request.headers.push(HeaderName::Supported, "norefersub");
         self.sign(&mut request, cx);
+        let cseq = request.cseq().map_or(0, |cseq| cseq.number);
         let tx = cx.transactions.request(request, self.dialog.target(), cx.now.mono);
         if let Some(ours) = self.referrals.as_mut().and_then(|known| known.ours.as_mut()) {
-            ours.tx = Some(tx);
+            (ours.tx, ours.cseq) = (Some(tx), cseq);
         }
     }
 
@@ -162,7 +178,8 @@ impl Leg {
         }
     }
 
-    /// NOTIFY: how our REFER goes. It is answered also when nobody waits for it any more.
+    /// NOTIFY: how our REFER goes. It is answered also when nobody waits for it any more, or it is about an
+    /// earlier one.
     pub(super) fn notified(&mut self, cx: &mut Cx<'_>, tx: ServerId, request: &Request) {
         let event = request.headers.text(&HeaderName::Event).unwrap_or_default();
         let package = event.split(';').next().unwrap_or_default().trim();
@@ -175,7 +192,7 @@ impl Leg {
             return respond(cx, tx, request, 481, "");
         };
         respond(cx, tx, request, 200, "");
-        if referrals.ours.is_none() {
+        if !referrals.ours.as_ref().is_some_and(|ours| ours.is_told_by(&event)) {
             return;
         }
         let code = request.body_of("message/sipfrag").and_then(|body| fragment_code(&body));

@@ -77,9 +77,14 @@ impl LiveKeys {
         Self { is_local, keys, configured: ArcSwap::from_pointee(api.keys.clone()) }
     }
 
-    fn replace(&self, keys: Vec<ApiKey>) {
+    /// Takes these. False where they are those that it has.
+    fn replace(&self, keys: Vec<ApiKey>) -> bool {
+        if **self.configured.load() == keys {
+            return false;
+        }
         self.keys.store(Arc::new(settings::keys(&keys, self.is_local)));
         self.configured.store(Arc::new(keys));
+        true
     }
 }
 
@@ -109,7 +114,10 @@ impl Control {
         self.agents.forget_idle(&old, &table);
         self.dispatcher.broadcast(|| Input::Reload(Arc::clone(&table)));
         self.links.keep(&table, &self.dispatcher);
-        self.keys.replace(loaded.node.api.keys);
+        // A key that is revoked or has a lesser scope reads no events any more; the others come back.
+        if self.keys.replace(loaded.node.api.keys) {
+            self.events().let_go();
+        }
         Ok(changes)
     }
 
@@ -284,3 +292,6 @@ async fn tend(agents: Arc<Agents>, tending: Arc<AtomicBool>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

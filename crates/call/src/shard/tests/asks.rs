@@ -45,6 +45,26 @@ fn a_recording_is_asked_for_by_the_agent_or_the_api_and_its_end_does_the_call_no
 }
 
 #[test]
+fn a_call_that_begins_its_recording_over_and_over_fills_no_folder() {
+    let (mut bench, call, _) = talking();
+    let mut begun = 0;
+    for _ in 0..50 {
+        for task in [Recording::Start, Recording::Stop] {
+            let said = ask(&mut bench, call, AgentAsk::Record { record: task });
+            let record = said.outputs.iter().filter_map(|output| match output {
+                Output::Record { task, .. } => Some(*task),
+                _ => None,
+            });
+            begun += record.filter(|task| *task == Recording::Start).count();
+        }
+    }
+    assert_eq!(begun, 20);
+    // What is under way may still be steered.
+    let said = ask(&mut bench, call, AgentAsk::Record { record: Recording::Pause });
+    assert!(matches!(&said.outputs[..], [Output::Record { task: Recording::Pause, .. }]));
+}
+
+#[test]
 fn a_number_may_have_noise_taken_out_of_what_its_callers_say() {
     for (key, wanted) in [("", 0), ("noise_suppression = false\n", 0), ("noise_suppression = true\n", 1)] {
         let mut bench = Bench::new();

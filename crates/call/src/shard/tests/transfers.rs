@@ -48,27 +48,27 @@ pub(super) fn talking_by(text: &str) -> (Bench, CallHandle, String) {
     (bench, call, tag)
 }
 
-fn to(mode: TransferMode) -> Transfer {
+pub(super) fn to(mode: TransferMode) -> Transfer {
     Transfer { to: TARGET.to_owned(), mode, ..Transfer::default() }
 }
 
-fn ask(bench: &mut Bench, call: CallHandle, transfer: Transfer) -> Said {
+pub(super) fn ask(bench: &mut Bench, call: CallHandle, transfer: Transfer) -> Said {
     bench.input(Input::Room(call, RoomEvent::Ask(Box::new(AgentAsk::Transfer { transfer }))))
 }
 
 /// The REFER that a cold transfer sends.
-fn refer(bench: &mut Bench, call: CallHandle, fallback: Fallback) -> Request {
+pub(super) fn refer(bench: &mut Bench, call: CallHandle, fallback: Fallback) -> Request {
     let mut said = ask(bench, call, Transfer { fallback, ..to(TransferMode::Cold) });
     assert_eq!(methods(&said), ["REFER"]);
     said.requests.remove(0)
 }
 
-fn answer(bench: &mut Bench, request: &Request, code: u16) -> Said {
+pub(super) fn answer(bench: &mut Bench, request: &Request, code: u16) -> Said {
     bench.receive(&response(request, code, "x", "").to_bytes())
 }
 
 /// A NOTIFY of the caller's side, and what we make of it beside its 200.
-fn notify(bench: &mut Bench, cseq: u32, tag: &str, state: &str, fragment: &str) -> Said {
+pub(super) fn notify(bench: &mut Bench, cseq: u32, tag: &str, state: &str, fragment: &str) -> Said {
     let more = format!(
         "Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag;version=2.0\r\n"
     );
@@ -77,7 +77,7 @@ fn notify(bench: &mut Bench, cseq: u32, tag: &str, state: &str, fragment: &str) 
     said
 }
 
-fn results(said: &Said) -> Vec<TransferResult> {
+pub(super) fn results(said: &Said) -> Vec<TransferResult> {
     let told = |output: &Output| match output {
         Output::TransferEnded(_, result) => Some((**result).clone()),
         _ => None,
@@ -86,7 +86,7 @@ fn results(said: &Said) -> Vec<TransferResult> {
 }
 
 /// What the agent was told of transfers.
-fn news(said: &Said) -> Vec<AgentNews> {
+pub(super) fn news(said: &Said) -> Vec<AgentNews> {
     let told = |output: &Output| match output {
         Output::Tell(_, news) => Some((**news).clone()),
         _ => None,
@@ -94,7 +94,7 @@ fn news(said: &Said) -> Vec<AgentNews> {
     said.outputs.iter().filter_map(told).collect()
 }
 
-fn hearing(said: &Said) -> Option<Hearing> {
+pub(super) fn hearing(said: &Said) -> Option<Hearing> {
     let arranged = |output: &Output| match output {
         Output::Arrange(_, hearing) => Some(*hearing),
         _ => None,
@@ -102,7 +102,7 @@ fn hearing(said: &Said) -> Option<Hearing> {
     said.outputs.iter().filter_map(arranged).last()
 }
 
-fn sounds(said: &Said) -> Vec<(Member, Sound)> {
+pub(super) fn sounds(said: &Said) -> Vec<(Member, Sound)> {
     let played = |output: &Output| match output {
         Output::Play { member, sound, .. } => Some((*member, sound.clone())),
         _ => None,
@@ -110,16 +110,16 @@ fn sounds(said: &Said) -> Vec<(Member, Sound)> {
     said.outputs.iter().filter_map(played).collect()
 }
 
-fn among(members: &[Member]) -> Option<Hearing> {
+pub(super) fn among(members: &[Member]) -> Option<Hearing> {
     Some(Hearing::among(Members::of(members)))
 }
 
-fn drops_agent(said: &Said) -> bool {
+pub(super) fn drops_agent(said: &Said) -> bool {
     said.outputs.iter().any(|output| matches!(output, Output::DropAgent(_)))
 }
 
 /// From the wish for a second leg to its INVITE.
-fn called(bench: &mut Bench, call: CallHandle, said: &Said) -> Request {
+pub(super) fn called(bench: &mut Bench, call: CallHandle, said: &Said) -> Request {
     let finds = |output: &Output| matches!(output, Output::FindFlow { member, .. } if *member == second());
     assert!(said.outputs.iter().any(finds), "the way is sought");
     let said = bench.input(Input::FlowFound(call, second(), Ok((flow("192.0.2.20:5062"), false))));
@@ -148,7 +148,7 @@ pub(super) fn over(bench: &mut Bench, call: CallHandle) -> crate::CallRecord {
     record
 }
 
-fn hang_up(bench: &mut Bench, call: CallHandle) -> crate::CallRecord {
+pub(super) fn hang_up(bench: &mut Bench, call: CallHandle) -> crate::CallRecord {
     bench.input(Input::HangUp(call));
     over(bench, call)
 }
@@ -419,7 +419,7 @@ fn who_takes_the_call_presses_a_key_or_knows_the_passcode() {
 }
 
 /// A warm transfer whose supervisor talks to the agent.
-fn consulting() -> (Bench, CallHandle, Request) {
+pub(super) fn consulting() -> (Bench, CallHandle, Request) {
     let (mut bench, call, _) = talking();
     let said = ask(&mut bench, call, to(TransferMode::Warm));
     assert_eq!(sounds(&said), [(Member::FIRST, Sound::Music)]);
@@ -521,16 +521,16 @@ fn a_notify_that_nobody_asked_for_is_refused() {
 }
 
 /// The carrier's REFER.
-fn peer_refers(bench: &mut Bench, cseq: u32, tag: &str, more: &str) -> Said {
+pub(super) fn peer_refers(bench: &mut Bench, cseq: u32, tag: &str, more: &str) -> Said {
     let more = format!("Refer-To: <sip:+14155550177@192.0.2.20>\r\n{more}");
     bench.receive(in_dialog("a", "REFER", cseq, tag, &more, "").as_bytes())
 }
 
-fn accepting() -> (Bench, CallHandle, String) {
+pub(super) fn accepting() -> (Bench, CallHandle, String) {
     talking_by(&TABLES.replace("address = \"192", "accept_refer = true\naddress = \"192"))
 }
 
-fn fragments(said: &Said) -> Vec<String> {
+pub(super) fn fragments(said: &Said) -> Vec<String> {
     let notifies = said.requests.iter().filter(|request| request.method.as_str() == "NOTIFY");
     notifies.map(|request| String::from_utf8_lossy(&request.body).trim().to_owned()).collect()
 }
@@ -622,7 +622,7 @@ fn the_carrier_may_not_have_us_call_just_anybody() {
 }
 
 /// An attended transfer that the agent completes: our REFER, and the consultation's INVITE.
-fn attended(trunk: &str) -> (Bench, CallHandle, String, Said, Request) {
+pub(super) fn attended(trunk: &str) -> (Bench, CallHandle, String, Said, Request) {
     let (mut bench, call, tag) =
         talking_by(&TABLES.replace("address = \"192", &format!("{trunk}address = \"192")));
     let said = ask(&mut bench, call, to(TransferMode::Attended));

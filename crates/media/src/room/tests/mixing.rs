@@ -444,6 +444,12 @@ fn a_key_pressed_by_one_is_pressed_towards_the_other_unless_the_call_listens() {
     }
     assert_eq!(events, [7; 10], "a press, whole");
     assert_eq!(told(&mut room), [RoomEvent::Heard(a.member, '7')]);
+    // Whoever has its place next is not listened to.
+    assert!(room.remove(b.member).is_some());
+    told(&mut room);
+    let next = Peer::comes(&mut room, 1, Codec::Pcmu, 20, 700.0, start);
+    room.info(next.member, '9', start);
+    assert!(!told(&mut room).contains(&RoomEvent::Digit(next.member, '9')));
 }
 
 /// Keeps what it hears, and is told of speech.
