@@ -177,7 +177,12 @@ fn a_call_that_rings_is_given_up_by_request_and_by_time() {
         let mut daemon = start(&format!("127.0.0.1:{}", callee.port), "");
         let (_, placed) = post(&daemon, &body);
         if status == "canceled" {
-            let path = format!("/v1/calls/{}", placed["id"].as_str().expect("an id"));
+            let id = placed["id"].as_str().expect("an id");
+            // Given up sooner, it would never be placed.
+            poll("the ringing", || {
+                call(&daemon, id)["ladder"].to_string().contains("180 Ringing").then_some(())
+            });
+            let path = format!("/v1/calls/{id}");
             assert_eq!(http::request(daemon.api, "DELETE", &path, "", "").0, 202);
         }
         assert_eq!(daemon.record()["status"], status);
