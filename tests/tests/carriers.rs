@@ -100,7 +100,9 @@ fn an_answer_that_crosses_our_cancel_is_ended_and_a_refusal_taken() {
         let mut callee = Callee::new(scenario, "u1", &[]);
         let mut daemon = start(&format!("address = \"127.0.0.1:{}\"", callee.port), "");
         let id = place(&daemon);
-        // The CANCEL waits for the 180 by itself.
+        // Given up before its INVITE is out it would never be placed. The CANCEL waits for the 180 by itself.
+        let shown = || http::get(daemon.api, &format!("/v1/calls/{id}")).1;
+        poll("the INVITE", || shown().contains("INVITE").then_some(()));
         assert_eq!(http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "").0, 202);
         assert!(callee.went_through(), "{scenario}");
         assert_eq!(daemon.record()["status"], "canceled", "{scenario}");
