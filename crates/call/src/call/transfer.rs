@@ -91,6 +91,14 @@ impl Transferring {
         }
     }
 
+    /// The leg whose place was taken and that is about to end; with it the transfer does.
+    pub(super) const fn replaced(&self) -> Option<Member> {
+        match self.stage {
+            Stage::Replaced { old } => Some(old),
+            _ => None,
+        }
+    }
+
     /// Whether the agent talks to who is called before the caller does.
     const fn talks_first(&self) -> bool {
         matches!(self.ask.mode, TransferMode::Warm | TransferMode::Attended)

@@ -569,6 +569,21 @@ fn the_carrier_has_us_call_somebody_who_takes_its_place() {
 }
 
 #[test]
+fn once_the_replaced_leg_is_gone_another_transfer_may_begin() {
+    let (mut bench, call, tag) = accepting();
+    let said = peer_refers(&mut bench, 2, &tag, "Refer-Sub: false\r\n");
+    let invite = called(&mut bench, call, &said);
+    bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
+    let said = ask(&mut bench, call, to(TransferMode::Cold));
+    assert!(!results(&said)[0].ok && methods(&said).is_empty(), "the replaced leg is there yet");
+    bench.receive(in_dialog("a", "BYE", 3, &tag, "", "").as_bytes());
+    assert_eq!(methods(&ask(&mut bench, call, to(TransferMode::Cold))), ["REFER"]);
+    let said = bench.input(Input::HangUp(call));
+    answer(&mut bench, &said.requests[0], 200);
+    over(&mut bench, call);
+}
+
+#[test]
 fn a_leg_whose_place_was_taken_is_ended_where_it_stays() {
     let (mut bench, call, tag) = accepting();
     let said = peer_refers(&mut bench, 2, &tag, "Refer-Sub: false\r\n");
