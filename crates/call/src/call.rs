@@ -21,6 +21,7 @@ mod consultation;
 mod dial;
 mod floor;
 mod line;
+mod lingering;
 mod log;
 mod media;
 mod outcome;
@@ -31,6 +32,7 @@ mod second;
 mod setup;
 mod sip_agent;
 mod teardown;
+mod told;
 mod transfer;
 
 use std::collections::VecDeque;
@@ -43,7 +45,6 @@ use trunkline_signalling::dialog::{Cx, Dialog, LateAnswers, Leg, LegEvent, MAX_F
 use trunkline_signalling::{ClientId, Mono, Now};
 use trunkline_sip::Request;
 use trunkline_sip::headers::max_forwards;
-use trunkline_sip::text::OneLine;
 
 use crate::{CallHandle, EndedBy, MediaStats, Output, ShardConfig};
 
@@ -138,6 +139,8 @@ pub(crate) struct Call {
     recordings: u8,
     started: Now,
     answered: Option<Now>,
+    /// A leg that outlives the call, and until when.
+    lingers: Option<(Member, Mono)>,
     /// Ringing timeout, then the longest duration, then the wait for the room to close.
     deadline: Option<Mono>,
     ending: Option<Ending>,
@@ -197,6 +200,7 @@ impl Call {
             recordings: 0,
             started: now,
             answered: None,
+            lingers: None,
             deadline: None,
             ending: None,
             sip_code: 0,
@@ -269,7 +273,8 @@ impl Call {
     pub(crate) fn poll_timeout(&self) -> Option<Mono> {
         let legs = self.lines().filter_map(|line| line.leg.poll_timeout()).min();
         let transfer = self.transfer.as_ref().and_then(|transfer| transfer.deadline);
-        [self.deadline, transfer, legs].into_iter().flatten().min()
+        let lingers = self.lingers.map(|(_, until)| until);
+        [self.deadline, transfer, lingers, legs].into_iter().flatten().min()
     }
 
     /// Runs what is due.
@@ -279,6 +284,7 @@ impl Call {
             self.own_timeout(cx, out);
         }
         self.transfer_timeout(cx, out);
+        self.linger_timeout(cx, out);
         for member in self.members() {
             self.with_leg(member, cx, out, |leg, cx| leg.handle_timeout(cx));
         }
@@ -302,75 +308,6 @@ impl Call {
     pub(crate) fn connection_lost(&mut self, cx: &mut Cx<'_>, connection: u64, out: &mut VecDeque<Output>) {
         for member in self.members() {
             self.with_leg(member, cx, out, |leg, cx| leg.connection_lost(cx, connection));
-        }
-    }
-
-    /// Lets a leg work, then does what it tells.
-    pub(crate) fn with_leg(
-        &mut self,
-        member: Member,
-        cx: &mut Cx<'_>,
-        out: &mut VecDeque<Output>,
-        work: impl FnOnce(&mut Leg, &mut Cx<'_>),
-    ) {
-        self.on_line(member, cx, |line, cx| work(&mut line.leg, cx));
-        self.act(cx, out);
-    }
-
-    /// Lets a line work; what its leg tells waits for [`Self::act`].
-    fn on_line<R>(
-        &mut self,
-        member: Member,
-        cx: &mut Cx<'_>,
-        work: impl FnOnce(&mut Line, &mut Cx<'_>) -> R,
-    ) -> Option<R> {
-        let line = self.line_mut(member)?;
-        let done = work(line, cx);
-        self.told.extend(cx.events.drain(..).map(|event| (member, event)));
-        Some(done)
-    }
-
-    /// Does what the legs have told.
-    fn act(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
-        while let Some((member, event)) = self.told.pop_front() {
-            self.leg_told(cx, member, event, out);
-        }
-    }
-
-    fn leg_told(&mut self, cx: &mut Cx<'_>, member: Member, event: LegEvent, out: &mut VecDeque<Output>) {
-        let first = member == Member::FIRST;
-        let party = member == self.party;
-        match event {
-            LegEvent::Ended(why) => {
-                tracing::debug!(call = %self.id, sip_call_id = %OneLine(self.first.sip_call_id()), %member, ?why, "a leg is over");
-                match party {
-                    true => self.party_ended(cx, why, out),
-                    false => self.other_leg_ended(cx, member, why, out),
-                }
-            }
-            LegEvent::Acknowledged(answer) => self.acknowledged(cx, member, answer, out),
-            LegEvent::Offer(offer) => self.peer_offer(cx, member, offer, out),
-            LegEvent::Info(info) => self.info(member, &info, out),
-            // Taken and answered where configuration says so; no agent protocol of today carries it.
-            LegEvent::Message(_) => {}
-            LegEvent::Progress(code, body) if first => self.progress(code, &body, out),
-            LegEvent::Progress(_, body) => self.leg_progress(member, &body, out),
-            LegEvent::Answered(answer) if first => self.callee_answered(cx, &answer.body, out),
-            LegEvent::Answered(answer) => self.leg_answered(cx, member, &answer.body, out),
-            LegEvent::Reoffered(answer) => self.reoffered(cx, member, answer, out),
-            LegEvent::Referred(told) if party => self.refer_told(cx, told, out),
-            LegEvent::Referred(_) => {}
-            LegEvent::Refer(refer) if party => self.asked = Some(refer),
-            LegEvent::Refer(_) => {
-                self.on_line(member, cx, |line, cx| line.leg.answer_refer(cx, 603));
-            }
-        }
-    }
-
-    /// A key press that came in an INFO: the room knows who is to hear of it.
-    fn info(&self, member: Member, info: &Request, out: &mut VecDeque<Output>) {
-        if let Some(digit) = media::info_digit(info) {
-            out.push_back(Output::Digit(self.handle, digit, member));
         }
     }
 }

@@ -7,6 +7,7 @@
 //!            └───── MediaOpened, AgentReady, RoomClosed … ◀── edges
 //! ```
 
+mod account;
 mod call;
 mod caller;
 mod challenge;

@@ -232,11 +232,11 @@ impl Shard {
         self.transactions.count()
     }
 
-    /// Whether it drains and every request of ours, such as a BYE or the end of a registration, has its
-    /// answer.
+    /// Whether it drains, no leg is left, and every request of ours, such as a BYE or the end of a
+    /// registration, has its answer.
     #[must_use]
     pub fn has_left(&self) -> bool {
-        self.draining && !self.transactions.awaits_answer()
+        self.draining && self.calls.is_empty() && !self.transactions.awaits_answer()
     }
 
     /// Calls in progress.

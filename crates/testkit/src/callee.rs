@@ -116,7 +116,7 @@ impl Callee {
         self.offer = request.body_of("application/sdp").unwrap_or_default();
         let address =
             LocalAddress { sent_by: self.address.to_string(), transport: trunkline_sip::Transport::Udp };
-        let terms = LegTerms { address, policy: InDialogPolicy::default(), peer_name: None };
+        let terms = LegTerms { address, policy: InDialogPolicy::default(), peer_name: None, account: None };
         let mut events = Vec::new();
         let mut cx =
             Cx { transactions: &mut self.transactions, tokens: &mut self.tokens, now, events: &mut events };

@@ -146,6 +146,10 @@ impl Call {
             *consult = None;
             return;
         }
+        if self.transfer.as_ref().is_some_and(|transfer| transfer.replaced() == Some(member)) {
+            self.transfer = None;
+            return;
+        }
         if self.transfer.as_ref().and_then(|transfer| transfer.member()) == Some(member) {
             let reason = code.map_or_else(|| "who was called hung up".to_owned(), refused);
             return self.back(cx, out, code, &reason);

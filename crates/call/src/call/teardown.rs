@@ -37,6 +37,7 @@ impl Call {
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         // A call that we place is cancelled; one that comes in is refused for now.
         let code = if self.is_outgoing() { 487 } else { 480 };
+        self.linger_no_more(cx, out);
         self.fail(cx, out, code, EndedBy::Gateway, "hung up by request");
     }
 
@@ -49,11 +50,12 @@ impl Call {
             return;
         }
         if why == Ended::PeerBye && self.moved_by_bye(out) {
+            self.linger(cx.now.mono);
             self.close(cx.now, EndedBy::Gateway, "transferred", out);
         }
         self.leg_ended(cx.now, why, out);
         // The others have nobody to talk to.
-        for member in self.members() {
+        for member in self.members().into_iter().filter(|member| !self.lingers(*member)).collect::<Vec<_>>() {
             self.on_line(member, cx, |line, cx| line.leg.hang_up(cx, 487));
         }
     }

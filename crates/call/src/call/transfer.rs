@@ -4,6 +4,7 @@
 //!           REFER                 202, or a NOTIFY         final 2xx                2 s, then our BYE
 //! cold ───────────────▶ Referring ─────────────▶ Referring ─────────▶ Moved ─────────────────────▶ the call is over
 //!                          │ refused, final ≥300      │ the peer's BYE ──────────────────────────▶ the call is over
+//!                          │                          │ (a consultation lingers: `lingering.rs`)
 //!                          ├── fallback, and a definite failure: as bridge
 //!                          ▼ else, and where nothing is told in time
 //!                        back: caller ⇄ agent, who is told why
@@ -88,6 +89,14 @@ impl Transferring {
             Stage::Calling { member } | Stage::Proving { member, .. } | Stage::Consulting { member } => {
                 Some(member)
             }
+        }
+    }
+
+    /// The leg whose place was taken and that is about to end; with it the transfer does.
+    pub(super) const fn replaced(&self) -> Option<Member> {
+        match self.stage {
+            Stage::Replaced { old } => Some(old),
+            _ => None,
         }
     }
 

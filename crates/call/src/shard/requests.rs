@@ -16,7 +16,7 @@ use trunkline_sip::{
 
 use super::{Held, LegOf, Shard};
 use crate::call::Call;
-use crate::{CallHandle, Output, PlaceCall};
+use crate::{CallHandle, Output, PlaceCall, account};
 
 /// Option tags that may stand in Require, and media types of bodies that are understood.
 const EXTENSIONS: &[&str] = &["100rel", "timer"];
@@ -242,7 +242,7 @@ impl Shard {
             cx.transactions.name_peer(tx, name);
         }
         let policy = InDialogPolicy { refer: route.trunk.accept_refer, ..self.config.in_dialog };
-        let terms = LegTerms { address, policy, peer_name };
+        let terms = LegTerms { address, policy, peer_name, account: account::of_callers(&route.trunk) };
         Ok(Draft::of(&mut cx, tx, request, terms).map(|draft| (route, announce, draft)))
     }
 

@@ -11,6 +11,7 @@ use trunkline_sip::{Flow, Hop, Message, Response, Target, Transport, read};
 use super::*;
 use crate::{Advertised, MediaStats, Spread};
 
+mod accounts;
 mod asks;
 mod dialogs;
 mod encryption;

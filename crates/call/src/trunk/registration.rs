@@ -21,7 +21,7 @@ use trunkline_sip::{Flow, HeaderName, Hop, Method, NameAddr, Response, Target, h
 
 use super::request::{Series, uri_of, user_and_domain};
 use super::{Desk, Purpose, RegistrationState, TrunkState, TrunkTask, reached};
-use crate::{Output, Timestamp};
+use crate::{Output, Timestamp, account};
 
 /// The first pause after every address has failed, doubled each time (RFC 5626 §4.5).
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
@@ -96,13 +96,7 @@ impl Registration {
     pub(super) fn new(trunk: &Trunk, call_id: String, tokens: &mut Tokens) -> Self {
         let auth = trunk.auth.as_ref().filter(|_| trunk.register);
         let (user, domain) = auth.map_or((String::new(), None), |auth| user_and_domain(&auth.username));
-        let account = auth.map(|auth| {
-            Arc::new(Account {
-                username: auth.username.clone(),
-                password: auth.password.reveal().clone(),
-                realm: auth.realm.clone(),
-            })
-        });
+        let account = account::of_ours(trunk).filter(|_| trunk.register);
         let hops = match trunk.register {
             true => trunk.addresses.iter().map(|address| reached(&address.hop, trunk)).collect(),
             false => Vec::new(),

@@ -1,16 +1,20 @@
 //! Our account at a peer: its challenges to the requests of one leg are answered, once each
 //! (RFC 3261 §22.2 and §22.3, RFC 8760).
 //!
-//! Only a leg that we place has one, and it goes to whom the leg was placed to: a challenge that comes
-//! with somebody else's call never gets an answer. The server and a proxy before it may both ask; each
-//! has its own challenge.
+//! A leg that we place has one, and it goes to whom the leg was placed to. A leg that came to us has the one of
+//! its trunk where that names the realm, and only requests that go back to the host it came from are answered
+//! for: whoever calls in could else have us show what we make of the password (RFC 3261 §26.1). The server and a
+//! proxy before it may both ask; each has its own challenge.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use trunkline_sip::digest::{Asked, Challenge, Credentials};
-use trunkline_sip::{Request, Response};
+use trunkline_sip::{Host, Request, Response, Target};
 
+use super::leg::{Cx, Leg};
+use super::state::Dialog;
 use crate::Tokens;
 
 /// User name, password, and the realm that may ask for them.
@@ -34,6 +38,8 @@ impl fmt::Debug for Account {
 #[derive(Debug)]
 pub struct Answering {
     account: Arc<Account>,
+    /// The only host that may ask, where it did not choose us but we it.
+    home: Option<IpAddr>,
     /// The server's challenge, and a proxy's.
     asked: [Option<InUse>; 2],
 }
@@ -63,7 +69,21 @@ impl Answering {
     /// Nothing was asked yet.
     #[must_use]
     pub const fn new(account: Arc<Account>) -> Self {
-        Self { account, asked: [None, None] }
+        Self { account, home: None, asked: [None, None] }
+    }
+
+    /// The same for a leg that came from that host.
+    pub(super) const fn from_home(account: Arc<Account>, home: IpAddr) -> Self {
+        Self { account, home: Some(home), asked: [None, None] }
+    }
+
+    /// Whether what goes there may show what we make of the password.
+    fn goes_home(&self, dialog: &Dialog) -> bool {
+        let Some(home) = self.home else { return true };
+        match dialog.target() {
+            Target::Flow { flow, .. } => flow.remote.ip() == home,
+            Target::Hop(hop) => matches!(hop.host, Host::IpAddr(ip) if ip == home),
+        }
     }
 
     /// Takes the challenges of a 401 or 407; whether its request is to be sent again with the answers.
@@ -105,6 +125,32 @@ impl Answering {
             let what = Asked { method: &request.method, uri: &request.target, body: &request.body };
             let answer = asked.challenge.answer(who, what, cnonce, asked.count);
             request.headers.push(asked.challenge.header(), answer);
+        }
+    }
+}
+
+impl Leg {
+    /// Puts the answer to the peer's challenge into a request, where there was one.
+    pub(super) fn sign(&mut self, request: &mut Request, cx: &mut Cx<'_>) {
+        let dialog = &self.dialog;
+        if let Some(answering) = self.answering.as_mut().filter(|answering| answering.goes_home(dialog)) {
+            answering.sign(request, cx.tokens);
+        }
+    }
+
+    /// Whether a response is a challenge that our account answers, so that its request goes out again.
+    pub(super) fn challenged(&mut self, response: &Response) -> bool {
+        let dialog = &self.dialog;
+        let Some(answering) = self.answering.as_mut().filter(|answering| answering.goes_home(dialog)) else {
+            return false;
+        };
+        match response.code() {
+            401 | 407 => answering.challenged(response),
+            200..=299 => {
+                answering.accepted();
+                false
+            }
+            _ => false,
         }
     }
 }

@@ -14,6 +14,7 @@
 use bytes::Bytes;
 use trunkline_sip::{HeaderName, Method, Request, Response, check, reply};
 
+use super::account::Answering;
 use super::late::is_ok_to_invite;
 use super::offers::PendingOffer;
 use super::policy::InDialogPolicy;
@@ -143,6 +144,8 @@ pub struct Leg {
     pub(super) local_sdp: String,
     /// CSeq of our INVITE, which ACKs repeat.
     pub(super) invite_cseq: u32,
+    /// How challenges of the peer are answered.
+    pub(super) answering: Option<Box<Answering>>,
     /// What a leg that we place has beside.
     pub(super) placing: Option<Box<PlacingState>>,
     /// An offer of ours in mid-call.
@@ -167,6 +170,7 @@ impl Leg {
             peer_updates: false,
             local_sdp: String::new(),
             invite_cseq: 0,
+            answering: None,
             placing: None,
             reoffer: None,
             referrals: None,

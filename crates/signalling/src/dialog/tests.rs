@@ -63,7 +63,7 @@ fn an_answer_waits_for_the_prack_of_a_reliable_session_description() {
     let mut bench = Bench::new();
     let (tx, invite) = bench.receive(&request("INVITE", 1, "", "Require: 100rel\r\n"));
     let address = LocalAddress { sent_by: "192.0.2.10".to_owned(), transport: Transport::Udp };
-    let terms = LegTerms { address, policy: InDialogPolicy::default(), peer_name: None };
+    let terms = LegTerms { address, policy: InDialogPolicy::default(), peer_name: None, account: None };
     let mut leg = bench.with(|cx| Leg::incoming(cx, tx, invite, terms)).expect("a leg");
     bench.with(|cx| leg.ring(cx, 183, Some(SDP)));
     let ringing = bench.said().remove(0);

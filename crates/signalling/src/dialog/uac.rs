@@ -41,7 +41,6 @@ pub struct Placing {
 #[derive(Debug)]
 pub(super) struct PlacingState {
     fields: Vec<(HeaderName, String)>,
-    answering: Option<Answering>,
     /// Where the INVITE goes.
     target: Option<Target>,
     /// The dialogs that provisional responses have made.
@@ -72,9 +71,9 @@ impl Leg {
             Dialog::of_invite(plan.call_id, tag, String::new(), to, plan.target, nowhere, address);
         dialog.max_forwards = plan.max_forwards;
         let mut leg = Self::with(dialog, State::New, plan.policy);
+        leg.answering = plan.account.map(|account| Box::new(Answering::new(account)));
         leg.placing = Some(Box::new(PlacingState {
             fields: plan.fields,
-            answering: plan.account.map(Answering::new),
             target: None,
             early: EarlyDialogs::default(),
             identity: Vec::new(),
@@ -94,8 +93,10 @@ impl Leg {
         self.local_sdp = sdp.to_owned();
         if let Some(placing) = &mut self.placing {
             placing.target = Some(Target::Flow { flow, fallback: None });
-            // Another place has challenges of its own.
-            placing.answering.as_mut().map(Answering::restart);
+        }
+        // Another place has challenges of its own.
+        if let Some(answering) = &mut self.answering {
+            answering.restart();
         }
         self.send_invite(cx);
     }
@@ -133,7 +134,6 @@ impl Leg {
         sdp.clone_into(&mut leg.local_sdp);
         leg.placing = Some(Box::new(PlacingState {
             fields: Vec::new(),
-            answering: None,
             target: Some(target),
             early: EarlyDialogs::default(),
             identity: Vec::new(),
@@ -168,27 +168,6 @@ impl Leg {
         self.invite_cseq = invite.cseq().map_or(1, |cseq| cseq.number);
         let tx = cx.transactions.request(invite, target, cx.now.mono);
         self.state = State::Calling { tx, provisional: false };
-    }
-
-    /// Puts the answer to the peer's challenge into a request, where there was one.
-    pub(super) fn sign(&mut self, request: &mut Request, cx: &mut Cx<'_>) {
-        let answering = self.placing.as_mut().and_then(|placing| placing.answering.as_mut());
-        if let Some(answering) = answering {
-            answering.sign(request, cx.tokens);
-        }
-    }
-
-    /// Whether a response is a challenge that our account answers, so that its request goes out again.
-    pub(super) fn challenged(&mut self, response: &Response) -> bool {
-        let answering = self.placing.as_mut().and_then(|placing| placing.answering.as_mut());
-        match (response.code(), answering) {
-            (401 | 407, Some(answering)) => answering.challenged(response),
-            (200..=299, Some(answering)) => {
-                answering.accepted();
-                false
-            }
-            _ => false,
-        }
     }
 
     /// Whether a 422 asks for a longer session, so that the INVITE goes out again, once.

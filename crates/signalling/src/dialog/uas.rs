@@ -1,8 +1,11 @@
 //! The side that is called: ring, answer, refuse (RFC 3261 §13.3, RFC 3262 §3).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use trunkline_sip::{HeaderName, Request, Response, check, headers::RAck, reply};
 
+use super::account::{Account, Answering};
 use super::leg::{Cx, Ended, Leg, LegEvent, OfferIn, State, respond};
 use super::offers::PendingOffer;
 use super::policy::{InDialogPolicy, takes_updates};
@@ -21,6 +24,8 @@ pub struct LegTerms {
     pub policy: InDialogPolicy,
     /// The name that the peer's certificate holds, for a connection that we open to it anew.
     pub peer_name: Option<String>,
+    /// How challenges of its are answered, as long as our requests go back to where it called from.
+    pub account: Option<Arc<Account>>,
 }
 
 /// A leg in the making: all that is read of its INVITE.
@@ -45,6 +50,8 @@ impl Draft {
             Reliable::new(first, cseq)
         });
         let mut leg = Leg::with(dialog, State::New, terms.policy);
+        let home = flow.remote.ip();
+        leg.answering = terms.account.map(|account| Box::new(Answering::from_home(account, home)));
         leg.reliable = reliable;
         leg.peer_updates = takes_updates(&invite.headers);
         let min_se = match SessionTimer::of_request(&invite.headers, cx.now.mono) {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use trunkline_routing::{Destination, Privacy, Route, may_follow};
 use trunkline_sdp::Member;
-use trunkline_signalling::dialog::{Account, Cx, Ended, InDialogPolicy, Leg, Placing};
+use trunkline_signalling::dialog::{Cx, Ended, InDialogPolicy, Leg, Placing};
 use trunkline_sip::{Flow, HeaderName, Hop, format_host};
 
 use super::Line;
-use crate::{CallHandle, Output, ShardConfig};
+use crate::{CallHandle, Output, ShardConfig, account};
 
 /// An INVITE without its target (which stands in it three times), own fields, codecs and credentials: what
 /// it takes with IPv6 addresses and our longest tokens. The size decides between UDP and TCP before
@@ -94,17 +94,12 @@ impl Line {
         let credentials = trunk.auth.as_ref().map_or(0, |_| CREDENTIALS_BYTES);
         let codecs = config.codecs.len() * CODEC_BYTES;
         let bytes = INVITE_BYTES + 3 * place.request_uri.len() + fields_bytes + codecs + credentials;
-        let account = trunk.auth.as_ref().map(|auth| Account {
-            username: auth.username.clone(),
-            password: auth.password.reveal().clone(),
-            realm: auth.realm.clone(),
-        });
         let plan = Placing {
             call_id: sip_call_id,
             target: place.request_uri.clone(),
             policy: InDialogPolicy { refer: trunk.accept_refer, ..config.in_dialog },
             fields: own.map(|(name, value)| (HeaderName::from_token(name), value.clone())).collect(),
-            account: account.map(Into::into),
+            account: account::of_ours(trunk),
             max_forwards,
         };
         let leg = Leg::placing(cx, plan);

@@ -168,7 +168,7 @@ fn a_call_goes_out_is_answered_and_ends() {
     assert_eq!(record.codec, Some("PCMA"));
 }
 
-fn challenge(request: &Request, code: u16, realm: &str, more: &str) -> Vec<u8> {
+pub(super) fn challenge(request: &Request, code: u16, realm: &str, more: &str) -> Vec<u8> {
     let mut refusal = response(request, code, "c", "");
     let name = if code == 401 { HeaderName::WwwAuthenticate } else { HeaderName::ProxyAuthenticate };
     refusal.headers.push(name, format!("Digest realm=\"{realm}\",nonce=\"n{more}\",qop=\"auth\"{more}"));
@@ -241,7 +241,7 @@ fn our_bye_is_signed_and_a_caller_that_challenges_gets_nothing() {
     let said = bench.input(Input::HangUp(call));
     assert_eq!(methods(&said), ["BYE"]);
     assert!(field(&said.requests[0], &HeaderName::Authorization).contains("nc=00000002"));
-    // A call that came in has no account, whoever asks.
+    // A call that came in by a trunk without credentials has no account, whoever asks.
     let mut bench = Bench::new();
     let (call, _) = bench.talk("a", "+14155550100");
     let bye = bench.input(Input::HangUp(call)).requests.remove(0);

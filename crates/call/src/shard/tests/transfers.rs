@@ -569,6 +569,21 @@ fn the_carrier_has_us_call_somebody_who_takes_its_place() {
 }
 
 #[test]
+fn once_the_replaced_leg_is_gone_another_transfer_may_begin() {
+    let (mut bench, call, tag) = accepting();
+    let said = peer_refers(&mut bench, 2, &tag, "Refer-Sub: false\r\n");
+    let invite = called(&mut bench, call, &said);
+    bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
+    let said = ask(&mut bench, call, to(TransferMode::Cold));
+    assert!(!results(&said)[0].ok && methods(&said).is_empty(), "the replaced leg is there yet");
+    bench.receive(in_dialog("a", "BYE", 3, &tag, "", "").as_bytes());
+    assert_eq!(methods(&ask(&mut bench, call, to(TransferMode::Cold))), ["REFER"]);
+    let said = bench.input(Input::HangUp(call));
+    answer(&mut bench, &said.requests[0], 200);
+    over(&mut bench, call);
+}
+
+#[test]
 fn a_leg_whose_place_was_taken_is_ended_where_it_stays() {
     let (mut bench, call, tag) = accepting();
     let said = peer_refers(&mut bench, 2, &tag, "Refer-Sub: false\r\n");
@@ -666,4 +681,45 @@ fn where_the_carrier_does_not_replace_we_join_the_two() {
     assert!(results(&said)[0].ok && drops_agent(&said));
     let said = bench.input(Input::HangUp(call));
     assert_eq!(methods(&said), ["BYE", "BYE"]);
+}
+
+/// An attended transfer whose carrier hangs up right behind its 202; the consultation's INVITE, and the record.
+fn left_behind_the_202() -> (Bench, CallHandle, Request, crate::CallRecord) {
+    let (mut bench, call, tag, said, invite) = attended("replaces = true\n");
+    answer(&mut bench, &said.requests[0], 202);
+    let said = bench.receive(in_dialog("a", "BYE", 2, &tag, "", "").as_bytes());
+    assert_eq!(
+        (said.codes(), methods(&said).len()),
+        (vec![200], 0),
+        "the consultation is there to be taken over"
+    );
+    let record = bench.input(Input::RoomClosed(call, MediaStats::default())).record().clone();
+    (bench, call, invite, record)
+}
+
+#[test]
+fn a_carrier_that_leaves_behind_its_202_finds_the_consultation() {
+    let (mut bench, _, invite, record) = left_behind_the_202();
+    assert_eq!((record.transferred_to.as_deref(), record.reason.as_str()), (Some(TARGET), "transferred"));
+    assert!(methods(&bench.pass(Duration::from_secs(3))).is_empty());
+    assert_eq!(bench.receive(&callee_bye(&invite)).codes(), [200], "it has taken it over");
+    assert!(methods(&bench.pass(Duration::from_secs(70))).is_empty() && bench.shard.is_idle());
+}
+
+#[test]
+fn a_consultation_that_nobody_takes_over_is_ended_and_at_once_where_the_gateway_stops() {
+    let (mut bench, _, invite, _) = left_behind_the_202();
+    let said = bench.pass(Duration::from_secs(4));
+    assert_eq!(methods(&said), ["BYE"]);
+    assert_eq!(field(&said.requests[0], &HeaderName::CallId), field(&invite, &HeaderName::CallId));
+    answer(&mut bench, &said.requests[0], 200);
+    bench.pass(Duration::from_secs(70));
+    assert!(bench.shard.is_idle());
+    let (mut bench, _, _, _) = left_behind_the_202();
+    bench.input(Input::Drain);
+    assert!(!bench.shard.has_left(), "a drain waits for it");
+    let said = bench.input(Input::EndAll);
+    assert_eq!(methods(&said), ["BYE"]);
+    answer(&mut bench, &said.requests[0], 200);
+    assert!(bench.shard.has_left());
 }
