@@ -24,9 +24,12 @@ impl Wav {
 
 impl Format for Wav {
     fn write(&mut self, frames: &[i16]) -> io::Result<()> {
+        // All at once: sample by sample, each would cost a call through the file.
+        let mut samples = self.writer.get_i16_writer(frames.len() as u32);
         for sample in frames {
-            self.writer.write_sample(*sample).map_err(cause)?;
+            samples.write_sample(*sample);
         }
+        samples.flush().map_err(cause)?;
         self.blocks += 1;
         if self.blocks.is_multiple_of(HEADER_EVERY) { self.writer.flush().map_err(cause) } else { Ok(()) }
     }

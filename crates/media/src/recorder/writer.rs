@@ -33,9 +33,12 @@ pub(crate) type Medium = Box<dyn WriteSeek>;
 /// How a file is made that must not be there yet.
 pub(crate) type Open = fn(&Path) -> io::Result<Medium>;
 
+/// Bytes that are gathered before they are written; a block is longer and goes as it is.
+const GATHERED: usize = 1024;
+
 /// A file on a disk.
 pub(crate) fn open_file(path: &Path) -> io::Result<Medium> {
-    Ok(Box::new(BufWriter::new(File::create_new(path)?)))
+    Ok(Box::new(BufWriter::with_capacity(GATHERED, File::create_new(path)?)))
 }
 
 /// What a recording is written as.
