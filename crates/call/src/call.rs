@@ -28,6 +28,7 @@ mod outcome;
 mod proof;
 mod reconnect;
 mod referred;
+mod replaced;
 mod second;
 mod setup;
 mod sip_agent;

@@ -14,6 +14,7 @@ mod node;
 mod outbound;
 mod private;
 mod problem;
+mod replaces;
 mod table;
 mod transfer;
 
@@ -32,6 +33,7 @@ pub use outbound::{
 };
 pub use private::{AgentUrl, Pii, Secret, mask};
 pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
+pub use replaces::decide_replaces;
 pub use table::{
     Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, RtpAddress,
     SipPlace, Transport, Trunk, TrunkAddress, TrunkAuth,

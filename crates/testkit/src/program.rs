@@ -298,6 +298,9 @@ impl Machine {
                 | Output::TransferEnded(..)
                 | Output::Answered(..)
                 | Output::LegBegan(..)
+                | Output::Replaced { .. }
+                | Output::Party(..)
+                | Output::Alias { .. }
                 | Output::Refused { .. } => {}
             }
         }

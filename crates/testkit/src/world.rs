@@ -319,6 +319,9 @@ impl World {
             | Output::SuppressNoise(..)
             | Output::Answered(..)
             | Output::LegBegan(..)
+            | Output::Replaced { .. }
+            | Output::Party(..)
+            | Output::Alias { .. }
             | Output::Refused { .. } => {}
         }
     }

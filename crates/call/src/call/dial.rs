@@ -123,6 +123,11 @@ impl Call {
             return self.fail(cx, out, 488, EndedBy::Gateway, "the callee's answer does not fit our offer");
         };
         self.agree(selection, out);
+        self.callee_is_there(cx, out);
+    }
+
+    /// The call that we place is answered.
+    pub(super) fn callee_is_there(&mut self, cx: &Cx<'_>, out: &mut VecDeque<Output>) {
         self.step("the callee answered");
         self.phase = Phase::Talking;
         self.sip_code = 200;

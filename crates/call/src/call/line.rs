@@ -15,6 +15,7 @@ use trunkline_sip::Flow;
 
 use crate::{CallHandle, ShardConfig};
 
+use super::replaced::Replacing;
 use dialing::Dialing;
 pub(super) use dialing::PlaceLine;
 
@@ -37,6 +38,8 @@ pub(super) struct Line {
     pub(super) route: Arc<Route>,
     /// What a leg that we place has beside.
     pub(super) dialing: Option<Box<Dialing>>,
+    /// The leg whose place it wants, until it has it.
+    pub(super) replacing: Option<Replacing>,
     /// The peer's description, while it is to be answered.
     pub(super) offer: Option<Description>,
     pub(super) selection: Option<Selection>,
@@ -64,6 +67,7 @@ impl Line {
             leg,
             route,
             dialing: None,
+            replacing: None,
             offer: None,
             selection: None,
             local: None,

@@ -74,6 +74,7 @@ impl Call {
             transfer.stage = Stage::Replaced { old };
             transfer.deadline = Some(cx.now.mono + PEER_HANGS_UP);
         }
+        out.push_back(Output::Party(self.handle, member));
         let talkers = Members::of(&[member, Member::AGENT]);
         self.arrange(Hearing::among(talkers), out);
         self.on_line(old, cx, |line, cx| line.leg.notify(cx, 200));

@@ -35,8 +35,7 @@ impl Call {
         route: Route,
         out: &mut VecDeque<Output>,
     ) -> Option<Member> {
-        let free = |member: &Member| self.line(*member).is_none();
-        let member = (1..Member::COUNT).filter_map(Member::leg).find(free)?;
+        let member = self.free_place()?;
         // A call that goes on through us counts as a hop, so that a loop ends (RFC 5393 §5).
         let max_forwards = self.hops.saturating_sub(1);
         let sip_call_id = self.config.spread.call_id_of(usize::from(self.config.shard), cx.tokens);
@@ -50,6 +49,12 @@ impl Call {
         );
         self.others.push(line);
         Some(member)
+    }
+
+    /// A place in the room that no leg has.
+    pub(super) fn free_place(&self) -> Option<Member> {
+        let free = |member: &Member| self.line(*member).is_none();
+        (1..Member::COUNT).filter_map(Member::leg).find(free)
     }
 
     /// The way to such a leg is found, or this address has none.
@@ -93,6 +98,9 @@ impl Call {
             }
             return;
         };
+        if line.replacing.is_some() {
+            return self.place_has_port(cx, member, opened, out);
+        }
         let Some(address) = opened else {
             line.port = Port::Closed;
             if calling {
@@ -169,7 +177,7 @@ impl Call {
     }
 
     /// Whether a leg has been called and has not answered.
-    fn is_calling(&self, member: Member) -> bool {
+    pub(super) fn is_calling(&self, member: Member) -> bool {
         if self.is_calling_agent(member) {
             return true;
         }
@@ -198,7 +206,7 @@ impl Call {
     }
 
     /// Legs whose dialog and port are over are gone. Their places are free for others, who are not muted.
-    fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self) {
         let over = |line: &mut Line| line.leg.is_over() && line.port == Port::Closed;
         for mut line in self.others.extract_if(.., over) {
             self.muted = self.muted.without(line.member);

@@ -80,6 +80,28 @@ pub(super) enum Stage {
     Replaced { old: Member },
 }
 
+impl Stage {
+    /// A leg has the place of another.
+    pub(super) fn hand_over(&mut self, old: Member, new: Member) {
+        match self {
+            Self::Referring { consult: Some(member), .. }
+            | Self::Calling { member }
+            | Self::Proving { member, .. }
+            | Self::Consulting { member }
+                if *member == old =>
+            {
+                *member = new;
+            }
+            Self::Referring { .. }
+            | Self::Moved
+            | Self::Calling { .. }
+            | Self::Proving { .. }
+            | Self::Consulting { .. }
+            | Self::Replaced { .. } => {}
+        }
+    }
+}
+
 impl Transferring {
     /// The second leg.
     pub(super) const fn member(&self) -> Option<Member> {
@@ -211,10 +233,14 @@ impl Call {
     }
 
     /// The peer has hung up, and had taken our REFER: it put the caller through.
-    pub(super) fn moved_by_bye(&mut self, out: &mut VecDeque<Output>) -> bool {
+    pub(super) fn moved_by_bye(&mut self, now: Mono, out: &mut VecDeque<Output>) -> bool {
         match self.transfer.as_ref().map(|transfer| &transfer.stage) {
             Some(Stage::Referring { accepted: true, .. }) => {
+                self.linger(now);
                 self.through(out);
+                if let Some(transfer) = &mut self.transfer {
+                    transfer.stage = Stage::Moved;
+                }
                 true
             }
             Some(Stage::Moved) => true,
@@ -244,11 +270,17 @@ impl Call {
                 return;
             }
         }
-        let sound = if talks { Sound::Music } else { Sound::Ringback };
-        out.push_back(Output::Play { call: self.handle, member: self.party, sound, repeat: true });
+        self.play_while_called(out);
         // The agent hears the telephone ring that it is to talk on; else nobody hears anybody for now.
         let talkers = if talks { Members::of(&[Member::AGENT, member]) } else { Members::NONE };
         self.arrange(Hearing::among(talkers), out);
+    }
+
+    /// The party hears music while the agent talks to who is called; else that it rings.
+    pub(super) fn play_while_called(&self, out: &mut VecDeque<Output>) {
+        let talks = self.transfer.as_ref().is_some_and(|transfer| transfer.talks_first());
+        let sound = if talks { Sound::Music } else { Sound::Ringback };
+        out.push_back(Output::Play { call: self.handle, member: self.party, sound, repeat: true });
     }
 
     /// The second leg is answered and can be heard.
