@@ -10,6 +10,7 @@
 //! little, neighbours in time say more.
 
 mod daemon;
+mod kinds;
 mod kit;
 mod load;
 mod outgoing;

@@ -59,6 +59,16 @@ impl Server {
         Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
     }
 
+    /// Time that its threads ran so far, to the nanosecond; of threads that have ended nothing is known.
+    pub(super) fn ran(&self) -> anyhow::Result<Duration> {
+        let mut nanoseconds = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            let ran = std::fs::read_to_string(task?.path().join("schedstat"))?;
+            nanoseconds += ran.split(' ').next().context("no schedstat")?.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
     /// Open descriptors.
     pub(super) fn descriptors(&self) -> anyhow::Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.0.id()))?.count())
@@ -70,9 +80,10 @@ impl Server {
     }
 }
 
-/// Builds the release binary.
+/// Builds the release binaries: the daemon, and the callers with audio beside it.
 pub(super) fn build() -> anyhow::Result<PathBuf> {
-    run_with(cargo().args(["build", "--release", "--locked", "-p", "trunkline"]))?;
+    let packages = ["-p", "trunkline", "-p", "trunkline-benches", "--bins"];
+    run_with(cargo().args(["build", "--release", "--locked"]).args(packages))?;
     Ok(root().join("target/release/trunkline"))
 }
 
@@ -90,12 +101,13 @@ pub(super) fn start_calling(binary: &Path, folder: &Path, address: &str) -> anyh
     start_with(binary, folder, "connect = \"builtin:echo\"", &trunk)
 }
 
-fn start_with(binary: &Path, folder: &Path, agent: &str, trunk: &str) -> anyhow::Result<Server> {
+/// Starts our daemon with an agent and with more keys of its trunk.
+pub(super) fn start_with(binary: &Path, folder: &Path, agent: &str, trunk: &str) -> anyhow::Result<Server> {
     std::fs::create_dir_all(folder)?;
     let node = format!(
         "[node]\nname = \"bench\"\ndata_dir = \"{}\"\n[sip]\nlisten = [\"udp:127.0.0.1:{SIP}\"]\n\
          max_calls = 50000\nnew_calls_per_second = 50000\n[media]\nlisten_address = \"127.0.0.1\"\n\
-         ports = [30000, 60000]\n[api]\nlisten = \"127.0.0.1:{API}\"\n[routes]\nfiles = [\"routes.toml\"]\n",
+         ports = [30000, 60000]\n[api]\nlisten = \"127.0.0.1:{API}\"\nrequests_per_second = 10000\n[routes]\nfiles = [\"routes.toml\"]\n",
         folder.join("data").display()
     );
     let routes = format!(

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Options;
 use super::daemon::{self, AGENT, SIP, Server};
+use super::kinds;
 use super::kit::{Kit, figure, figures};
 use super::outgoing;
 use crate::{install, root};
@@ -49,6 +50,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let mut memory = line("memory a call with the echo agent", "KiB", "≤ 64 KiB");
     let mut memory_rtp = line("memory a call with the echo agent and RTP", "KiB", "≤ 64 KiB");
     let mut socket_memory = line("memory a call with a socket agent", "KiB", "");
+    let mut kinds = kinds::Kinds::default();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         let ours = our_calls(&kit, &binary, &folder, options.seconds)?;
@@ -72,8 +74,10 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
         agent.ours.push(figure(&figures, "relay_core")? * 100.0 / f64::from(AGENTS));
         socket_memory.ours.push(kib);
         memory.ours.push(held_memory(&kit, &binary, &folder)?);
+        kinds.turn(&kit, &binary, &folder, options.seconds)?;
     }
     print(&[cpu, out, p99, rtp, delay, agent, memory, memory_rtp, socket_memory]);
+    kinds.print();
     if !peer_is_there {
         println!("\nrtpengine: not measured. It is not installed and apt has no rtpengine-daemon here.");
     }
@@ -168,13 +172,20 @@ fn print(lines: &[Line]) {
     println!("\n| what | unit | ours | peer | ratio | to reach |\n|---|---|---|---|---|---|");
     for Line { what, unit, bound, ours, peer } in lines {
         let (mine, theirs) = (median(ours), median(peer));
-        let show = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+        // Three digits: small figures need their second place and large ones none.
+        let show = |value: Option<f64>| match value {
+            None => "-".to_owned(),
+            Some(value) if value < 1.0 => format!("{value:.3}"),
+            Some(value) if value < 10.0 => format!("{value:.2}"),
+            Some(value) => format!("{value:.1}"),
+        };
         let ratio = mine.zip(theirs).map(|(mine, theirs)| mine / theirs);
         println!("| {what} | {unit} | {} | {} | {} | {bound} |", show(mine), show(theirs), show(ratio));
     }
 }
 
-fn median(values: &[f64]) -> Option<f64> {
+/// The middle one.
+pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()

@@ -61,20 +61,21 @@ fn end(api: &mut Api, live: &mut VecDeque<(Instant, String)>, by: Instant) -> an
 }
 
 /// A connection to the daemon's HTTP API that is used again and again.
-struct Api(BufReader<TcpStream>);
+pub(super) struct Api(BufReader<TcpStream>);
 
 impl Api {
-    fn connect() -> anyhow::Result<Self> {
+    pub(super) fn connect() -> anyhow::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", API))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         Ok(Self(BufReader::new(stream)))
     }
 
-    fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
+    /// A request and its answer, which must be a success.
+    pub(super) fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         );
         self.0.get_mut().write_all(request.as_bytes())?;
