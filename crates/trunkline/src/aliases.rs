@@ -34,11 +34,13 @@ impl Aliases {
         }
     }
 
+    /// Whether there is none: then nothing of a message need be read but its Call-ID.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
     /// The shard that has claimed a dialog.
     pub(crate) fn of(&self, call_id: &[u8], tag: &str) -> Option<usize> {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return None;
-        }
         self.shards.get(&self.dialog(call_id, tag)).map(|shard| *shard)
     }
 

@@ -156,7 +156,10 @@ impl Dispatcher {
         if let Some(dialog) = replaced(message) {
             return self.shard_of_dialog(dialog.call_id.as_bytes(), &dialog.from_tag);
         }
-        message.call_id().map_or(0, |call_id| self.shard_of_dialog(call_id, peer_tag(message)))
+        message.call_id().map_or(0, |call_id| match self.aliases.is_empty() {
+            true => self.shard_of_call_id(call_id),
+            false => self.shard_of_dialog(call_id, peer_tag(message)),
+        })
     }
 
     fn shard_of_dialog(&self, call_id: &[u8], peer_tag: &str) -> usize {
