@@ -33,14 +33,14 @@ impl Call {
         &mut self,
         cx: &mut Cx<'_>,
         route: Route,
+        fields: Vec<(String, String)>,
         out: &mut VecDeque<Output>,
     ) -> Option<Member> {
         let member = self.free_place()?;
         // A call that goes on through us counts as a hop, so that a loop ends (RFC 5393 §5).
         let max_forwards = self.hops.saturating_sub(1);
         let sip_call_id = self.config.spread.call_id_of(usize::from(self.config.shard), cx.tokens);
-        let place =
-            PlaceLine { member, sip_call_id, route: Arc::new(route), fields: Vec::new(), max_forwards };
+        let place = PlaceLine { member, sip_call_id, route: Arc::new(route), fields, max_forwards };
         let line = Line::placing(self.handle, place, cx, &self.config)?;
         line.find(out);
         tracing::debug!(

@@ -50,6 +50,8 @@ pub(super) struct Transferring {
     pub(super) ask: Transfer,
     pub(super) route: TransferRoute,
     pub(super) wish: Wish,
+    /// Fields of the second leg's INVITE.
+    pub(super) fields: Vec<(String, String)>,
     pub(super) stage: Stage,
     pub(super) deadline: Option<Mono>,
 }
@@ -174,7 +176,8 @@ impl Call {
         let refers = matches!(ask.mode, TransferMode::Cold) && !proves;
         let stage = Stage::Referring { accepted: false, consult: None };
         let refer_to = route.refer_to.clone();
-        self.transfer = Some(Box::new(Transferring { ask, route, wish: Wish::Ours, stage, deadline: None }));
+        let (wish, fields) = (Wish::Ours, Vec::new());
+        self.transfer = Some(Box::new(Transferring { ask, route, wish, fields, stage, deadline: None }));
         match refers {
             true => self.refer(cx, refer_to, None, out),
             false => self.call_target(cx, out),
@@ -252,6 +255,7 @@ impl Call {
     pub(super) fn call_target(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         let Some(transfer) = &mut self.transfer else { return };
         let (talks, ring) = (transfer.talks_first(), transfer.ask.ringing_timeout_seconds);
+        let fields = transfer.fields.clone();
         let route = match &transfer.route.bridge {
             Ok(route) => route.as_ref().clone(),
             Err(refusal) => {
@@ -261,7 +265,7 @@ impl Call {
         };
         let ring = ring.map_or(route.ringing_timeout, Duration::from_secs);
         let deadline = Some(cx.now.mono + ring);
-        let Some(member) = self.add_leg(cx, route, out) else {
+        let Some(member) = self.add_leg(cx, route, fields, out) else {
             return self.back(cx, out, None, "the call has no place for another leg");
         };
         if let Some(transfer) = &mut self.transfer {

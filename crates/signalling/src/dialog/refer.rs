@@ -51,6 +51,8 @@ pub enum Referred {
 pub struct ReferIn {
     /// Whom to call.
     pub to: NameAddr,
+    /// Who wants it, as the request that it leads to repeats (RFC 3892 §2.2).
+    pub by: Option<String>,
 }
 
 /// What a leg keeps of REFERs, once there was one.
@@ -221,9 +223,10 @@ impl Leg {
         let refer_sub = request.headers.text(&HeaderName::ReferSub).unwrap_or_default();
         let quiet = refer_sub.split(';').next().is_some_and(|s| s.trim().eq_ignore_ascii_case("false"));
         drop(refer_sub);
+        let by = request.headers.text(&HeaderName::ReferredBy).map(std::borrow::Cow::into_owned);
         let id = request.cseq().map_or(0, |cseq| cseq.number);
         referrals.theirs = Some(Theirs { request: Box::new(request), tx: Some(tx), id, quiet });
-        cx.events.push(LegEvent::Refer(ReferIn { to }));
+        cx.events.push(LegEvent::Refer(ReferIn { to, by }));
     }
 
     /// Answers the peer's REFER: 202, and a first NOTIFY where it wants any, or a refusal.

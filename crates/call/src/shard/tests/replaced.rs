@@ -470,3 +470,40 @@ fn a_call_that_ends_gives_its_aliases_back_and_a_full_table_is_503() {
     assert_eq!(aliases(&said).iter().filter(|(_, stands)| !stands).count(), 1024);
     assert!(bench.shard.is_idle());
 }
+
+/// A REFER of the caller's whose target has those fields.
+fn refers(bench: &mut Bench, cseq: u32, tag: &str, fields: &str) -> Said {
+    let more = format!(
+        "Refer-To: <sip:+14155550177@192.0.2.20?{fields}>\r\nReferred-By: <sip:+14155550199@192.0.2.20>;cid=x\r\n"
+    );
+    bench.receive(in_dialog("a", "REFER", cseq, tag, &more, "").as_bytes())
+}
+
+#[test]
+fn a_refer_names_the_call_that_ours_replaces() {
+    let (mut bench, call, tag) = accepting();
+    for (cseq, fields) in [
+        (2, "Replaces=x"),
+        (3, "X-Evil=1"),
+        (4, "Replaces=x%3Bto-tag%3Dt%3Bfrom-tag%3Df&X-Evil=1"),
+        (5, "Replaces=x%0D%0AX-Evil%3A1%3Bto-tag%3Dt%3Bfrom-tag%3Df"),
+    ] {
+        let said = refers(&mut bench, cseq, &tag, fields);
+        assert_eq!((said.codes(), methods(&said).len()), (vec![603], 0), "{fields}");
+    }
+    let said = refers(&mut bench, 6, &tag, "Replaces=x%40y%3Bto-tag%3Dt%3Bfrom-tag%3Df%3Bearly-only");
+    assert_eq!(said.codes(), [202]);
+    let invite = called(&mut bench, call, &said);
+    assert_eq!(invite.target, "sip:+14155550177@192.0.2.20:5062");
+    for (name, value) in [
+        (HeaderName::Replaces, "x@y;to-tag=t;from-tag=f;early-only"),
+        (HeaderName::Require, "replaces"),
+        (HeaderName::ReferredBy, "<sip:+14155550199@192.0.2.20>;cid=x"),
+    ] {
+        assert_eq!(field(&invite, &name), value);
+    }
+    let said = bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
+    assert_eq!(hearing(&said), among(&[second(), Member::AGENT]));
+    bench.input(Input::HangUp(call));
+    bench.input(Input::RoomClosed(call, MediaStats::default()));
+}
