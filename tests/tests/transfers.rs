@@ -147,6 +147,62 @@ fn a_warm_transfer_ends_with_the_two_together() {
     assert_eq!(record["transferred_to"], "+14155550177", "{record}");
 }
 
+#[test]
+fn a_carrier_that_asks_who_refers_is_answered() {
+    for (password, ok) in [("s3cret", true), ("wrong", false)] {
+        let (agent, _news) = agent(target(), None);
+        let account = format!(
+            "auth_username = \"acme\"\nauth_password = \"{password}\"\nauth_realm = \"carrier.example\"\n"
+        );
+        let tables = tables(&agent, free_port(), "udp")
+            .replace("address = \"sip", &format!("{account}address = \"sip"));
+        let mut daemon = Daemon::start(&tables);
+        let code = Sipp::new("uac_refer_challenged", daemon.sip, "+14155550100").code();
+        assert_eq!(code == Some(0), ok, "{password}");
+        let record = daemon.record();
+        assert_eq!(record["transfer"]["ok"], ok, "{record}");
+    }
+}
+
+#[test]
+fn a_carrier_that_leaves_behind_its_202_takes_the_consultation_over() {
+    let mut callee = Callee::new("uas_taken_over", "u1", &[]);
+    let complete = json!({"event": "transfer_complete"});
+    let (agent, _news) = agent(json!({"to": "+14155550177", "mode": "attended"}), Some(complete));
+    let tables =
+        tables(&agent, callee.port, "udp").replace("address = \"sip", "replaces = true\naddress = \"sip");
+    let mut daemon = Daemon::start(&tables);
+    Sipp::new("uac_refer_attended", daemon.sip, "+14155550100").run();
+    let record = daemon.record();
+    assert_eq!(
+        (record["transfer"]["ok"].as_bool(), record["reason"].as_str()),
+        (Some(true), Some("transferred")),
+        "{record}"
+    );
+    assert!(callee.went_through(), "the consultation was there until its peer ended it");
+}
+
+#[test]
+fn the_carrier_has_us_call_somebody_in_place_of_a_call_of_its_own() {
+    let (media, result) =
+        (free_port().to_string(), std::env::temp_dir().join(format!("refers-{}.json", std::process::id())));
+    let tool = format!("--hz 500 --secs 1.5 --json {}", result.display());
+    let mut callee = Callee::new("uas_replaces", "u1", &["-key", "mport", &media, "-key", "tool", &tool]);
+    let tables = tables("builtin:echo", callee.port, "udp")
+        .replace("address = \"sip", "accept_refer = true\naddress = \"sip");
+    let mut daemon = Daemon::start(&tables);
+    Sipp::new("uac_refers", daemon.sip, "+14155550100").run();
+    assert!(callee.went_through(), "its INVITE names the call, and its BYE ends ours");
+    let heard: Value =
+        poll("what the callee heard", || serde_json::from_str(&std::fs::read_to_string(&result).ok()?).ok());
+    let _ = std::fs::remove_file(result);
+    assert!(
+        (heard["peak_hz"].as_f64().unwrap_or_default() - 500.0).abs() < 10.0,
+        "the agent talks on: {heard}"
+    );
+    assert_eq!(daemon.record()["transferred_to"], "+14155550177");
+}
+
 /// A carrier whose call another leg of its takes over; `more` is said of its trunk.
 fn replaceable(agent: &str, more: &str) -> Daemon {
     Daemon::start(
