@@ -30,6 +30,7 @@ pub use node::{
 };
 pub use outbound::{
     OutboundCall, OutboundRefusal, decide_outbound, is_dialable, may_be_set, may_dial, may_follow,
+    read_numbering_plans,
 };
 pub use private::{AgentUrl, Pii, Secret, mask};
 pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
