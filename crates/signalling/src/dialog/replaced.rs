@@ -13,7 +13,7 @@ pub enum Standing {
     Ringing,
     /// It is early, and the INVITE is the peer's.
     Unanswered,
-    /// It is over, or its BYE or CANCEL is under way.
+    /// It is over, or its BYE or CANCEL is under way or will be.
     Over,
 }
 
@@ -34,6 +34,7 @@ impl Leg {
                 return early.then_some(Standing::Ringing);
             }
             State::Incoming { .. } => Standing::Unanswered,
+            State::Confirmed if self.bye_wanted => Standing::Over,
             State::Confirmed => Standing::Confirmed,
             State::Cancelling { .. } => {
                 let early = self.placing.as_ref()?.early.has(is_remote);
