@@ -33,6 +33,7 @@ impl Call {
         let PlaceCall { id, sip_call_id, route, variables, fields, dtmf_prefix } = place;
         let first = PlaceLine {
             member: Member::FIRST,
+            nth: 0,
             sip_call_id,
             route: Arc::new(route),
             fields,

@@ -55,9 +55,10 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// `nth` leg of the call, from 0 on.
     pub(super) fn new(
         call: CallHandle,
-        member: Member,
+        (member, nth): (Member, u32),
         leg: Leg,
         route: Arc<Route>,
         config: &Arc<ShardConfig>,
@@ -73,7 +74,7 @@ impl Line {
             local: None,
             last_sdp: String::new(),
             port: Port::Closed,
-            keys: config.key_seed.of_leg(call.0, member),
+            keys: config.key_seed.of_leg(call.0, nth),
             call,
             config: Arc::clone(config),
         }

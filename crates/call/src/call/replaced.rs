@@ -104,7 +104,8 @@ impl Call {
         self.transfers += 1;
         self.step("another leg wants the place of one");
         let who = caller_text(caller, self.route.hide_phone_number);
-        let mut line = Line::new(call, member, leg, route, &self.config);
+        let nth = self.next_leg();
+        let mut line = Line::new(call, (member, nth), leg, route, &self.config);
         line.replacing = Some(Replacing { old, who });
         self.others.push(line);
         let read = self.on_line(member, cx, |line, cx| {

@@ -40,7 +40,8 @@ impl Call {
         // A call that goes on through us counts as a hop, so that a loop ends (RFC 5393 §5).
         let max_forwards = self.hops.saturating_sub(1);
         let sip_call_id = self.config.spread.call_id_of(usize::from(self.config.shard), cx.tokens);
-        let place = PlaceLine { member, sip_call_id, route: Arc::new(route), fields, max_forwards };
+        let nth = self.next_leg();
+        let place = PlaceLine { member, nth, sip_call_id, route: Arc::new(route), fields, max_forwards };
         let line = Line::placing(self.handle, place, cx, &self.config)?;
         line.find(out);
         tracing::debug!(
@@ -49,6 +50,12 @@ impl Call {
         );
         self.others.push(line);
         Some(member)
+    }
+
+    /// The number of the call's next leg.
+    pub(super) const fn next_leg(&mut self) -> u32 {
+        self.legs += 1;
+        self.legs
     }
 
     /// A place in the room that no leg has.

@@ -507,3 +507,63 @@ fn a_refer_names_the_call_that_ours_replaces() {
     bench.input(Input::HangUp(call));
     bench.input(Input::RoomClosed(call, MediaStats::default()));
 }
+
+#[test]
+fn a_leg_that_waits_for_its_ack_to_leave_gives_its_place_once() {
+    let (mut bench, call, _) = accepting();
+    let ringing = bench.receive(invite("b", "+14155550100", "").as_bytes()).call();
+    bench.input(Input::MediaOpened(ringing, Member::FIRST, Some(address("192.0.2.10:10000"))));
+    let said = bench.input(Input::AgentConnected(ringing, Ok(())));
+    let name = format!("b;to-tag={};from-tag=fb", tag_of(&said));
+    bench.receive(wants("r", &name, "").as_bytes());
+    let said = bench.input(Input::MediaOpened(ringing, second(), Some(address("192.0.2.10:10004"))));
+    assert!(said.codes() == [200] && methods(&said).is_empty(), "its BYE waits for the ACK");
+    assert_eq!(bench.receive(wants("s", &name, "").as_bytes()).codes(), [603]);
+    for call in [ringing, call] {
+        bench.input(Input::HangUp(call));
+        bench.input(Input::RoomClosed(call, MediaStats::default()));
+    }
+}
+
+#[test]
+fn no_two_legs_have_the_same_keys_though_they_have_the_same_place() {
+    let more = "accept_refer = true\nmedia_encryption = \"require\"\nsdes_over_plaintext = true\n";
+    let text = TABLES.replace("address = \"192", &format!("{more}address = \"192"));
+    let mut bench = Bench::new();
+    let source = Source { name: "t".to_owned(), text };
+    bench.input(Input::Reload(Arc::new(load(&[source], None).expect("loads").0)));
+    let offer = format!(
+        "{SDP}a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n"
+    );
+    let offering = |text: String| {
+        let text = text.replace(SDP, &offer);
+        text.replace(&format!("Content-Length: {}", SDP.len()), &format!("Content-Length: {}", offer.len()))
+    };
+    let call = bench.receive(offering(invite("a", "+14155550100", "")).as_bytes()).call();
+    bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
+    let said = bench.input(Input::AgentConnected(call, Ok(())));
+    let (mut name, mut keys) = (format!("a;to-tag={};from-tag=fa", tag_of(&said)), Vec::new());
+    bench.receive(in_dialog("a", "ACK", 1, &tag_of(&said), "", "").as_bytes());
+    let mut left = Member::FIRST;
+    for (id, member) in [("r", second()), ("s", third()), ("t", second())] {
+        bench.receive(offering(wants(id, &name, "")).as_bytes());
+        let said = bench.input(Input::MediaOpened(call, member, Some(address("192.0.2.10:10004"))));
+        let answer = String::from_utf8_lossy(&said.responses[0].body).into_owned();
+        keys.extend(answer.lines().find(|line| line.starts_with("a=crypto:1 ")).map(str::to_owned));
+        name = format!("{id};to-tag={};from-tag=f{id}", tag_of(&said));
+        bench.receive(inside(id, "ACK", 1, &tag_of(&said), "", "").as_bytes());
+        answer_all(&mut bench, &said);
+        bench.input(Input::LegClosed(call, left, MediaStats::default()));
+        left = member;
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 3, "what one has recorded says nothing of another: {keys:?}");
+    hang_up(&mut bench, call);
+}
+
+fn answer_all(bench: &mut Bench, said: &Said) {
+    for request in &said.requests {
+        answer(bench, request, 200);
+    }
+}
