@@ -1,6 +1,6 @@
 //! Ladders of legs that take the place of others: INVITE with Replaces (RFC 3891).
 
-use trunkline_sdp::control::{AgentNews, TransferMode};
+use trunkline_sdp::control::{AgentNews, Transfer, TransferMode};
 use trunkline_sdp::media::Sound;
 use trunkline_sip::HeaderName;
 
@@ -566,4 +566,50 @@ fn answer_all(bench: &mut Bench, said: &Said) {
     for request in &said.requests {
         answer(bench, request, 200);
     }
+}
+
+#[test]
+fn who_is_asked_for_a_passcode_is_taken_over_and_the_other_is_asked() {
+    let (mut bench, call, _) = accepting();
+    let wish = Transfer { passcode: Some("47".to_owned()), ..to(TransferMode::Bridge) };
+    let said = ask(&mut bench, call, wish);
+    let invite = called(&mut bench, call, &said);
+    bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
+    let said = takes(&mut bench, call, "r", &placed(&invite), third());
+    assert_eq!(sounds(&said), [(third(), Sound::EnterPasscode)]);
+    let listens = |output: &Output| matches!(output, Output::Listen(_, member, true) if *member == third());
+    assert!(said.outputs.iter().any(listens) && results(&said).is_empty());
+    answer_all(&mut bench, &said);
+    bench.input(Input::LegClosed(call, second(), MediaStats::default()));
+    bench.input(Input::Room(call, crate::RoomEvent::Digit(third(), '4')));
+    let said = bench.input(Input::Room(call, crate::RoomEvent::Digit(third(), '7')));
+    assert!(results(&said)[0].ok && hearing(&said) == among(&[Member::FIRST, third()]));
+    let said = bench.input(Input::HangUp(call));
+    answer_all(&mut bench, &said);
+    over(&mut bench, call);
+}
+
+#[test]
+fn the_leg_of_an_agent_is_taken_over_and_its_end_is_the_calls() {
+    let mut bench = Bench::new();
+    let text = TABLES.replace("connect = \"builtin:echo\"", "connect = \"sip:assistant@192.0.2.20:5062\"");
+    let text = text.replace("address = \"192", "accept_refer = true\naddress = \"192");
+    let source = Source { name: "t".to_owned(), text };
+    bench.input(Input::Reload(Arc::new(load(&[source], None).expect("loads").0)));
+    let call = bench.receive(invite("a", "+14155550100", "").as_bytes()).call();
+    let said = bench.input(Input::MediaOpened(call, Member::FIRST, Some(address("192.0.2.10:10000"))));
+    let agent = called(&mut bench, call, &said);
+    bench.receive(&response(&agent, 180, "t", "").to_bytes());
+    assert_eq!(bench.receive(wants("q", &placed(&agent), "").as_bytes()).codes(), [491], "it is called yet");
+    let said = bench.receive(&response(&agent, 200, "t", ANSWER).to_bytes());
+    bench.receive(in_dialog("a", "ACK", 1, &tag_of(&said), "", "").as_bytes());
+    let said = takes(&mut bench, call, "r", &placed(&agent), third());
+    assert_eq!(hearing(&said), among(&[Member::FIRST, third()]));
+    let new = tag_of(&said);
+    answer_all(&mut bench, &said);
+    bench.input(Input::LegClosed(call, second(), MediaStats::default()));
+    let said = bench.receive(inside("r", "BYE", 2, &new, "", "").as_bytes());
+    answer_all(&mut bench, &said);
+    let record = over(&mut bench, call);
+    assert_eq!((record.ended_by, record.reason.as_str()), (crate::EndedBy::Agent, "the agent hung up"));
 }
