@@ -149,7 +149,8 @@ fn caller(pool: &Pool, call: u64, member: Member, kind: Kind) -> Caller {
     let remote = socket.local_addr().expect("bound");
     let keys = match kind {
         Kind::Srtp(suite) => {
-            let key = |seed: u8| KeySeed::new([seed; 32]).of_leg(call, member).master_key(suite);
+            let key =
+                |seed: u8| KeySeed::new([seed; 32]).of_leg(call, member.place() as u32).master_key(suite);
             Some((key(1), key(2)))
         }
         Kind::Plain | Kind::Recorded(_) | Kind::Bridged | Kind::Conference => None,

@@ -101,6 +101,40 @@ fn a_call_goes_out_and_the_callee_hears_the_agent() {
 }
 
 #[test]
+fn a_call_that_rings_is_picked_up_by_another_leg() {
+    // The media tool takes a while to start where the machine is busy: once is enough.
+    for (transport, pause) in [("u1", "4000"), ("t1", "200")] {
+        let media = free_port().to_string();
+        let result = std::env::temp_dir().join(format!("picked-{}-{media}.json", std::process::id()));
+        let tool = format!("--silent --secs 1.5 --expect 440 --min-pkts 25 --json {}", result.display());
+        let mut callee = Callee::new(
+            "uas_picked_up",
+            transport,
+            &["-d", pause, "-key", "mport", &media, "-key", "tool", &tool],
+        );
+        let kind = if transport == "t1" { "tcp" } else { "udp" };
+        let mut daemon =
+            start(&format!("sip:127.0.0.1:{};transport={kind}", callee.port), "accept_refer = true");
+        assert_eq!(post(&daemon, &wanted()).0, 202);
+        assert!(
+            callee.went_through(),
+            "the call that rang is cancelled, the other leg is heard and hangs up"
+        );
+        let heard: Value = poll("what the other leg heard", || {
+            serde_json::from_str(&std::fs::read_to_string(&result).ok()?).ok()
+        });
+        assert!(transport == "t1" || heard["ok"] == true, "{transport} {heard}");
+        let record = daemon.record();
+        assert_eq!(
+            (record["status"].as_str(), record["ended_by"].as_str(), record["transferred_to"].as_str()),
+            (Some("completed"), Some("callee"), Some("+14155550188")),
+            "{record}"
+        );
+        let _ = std::fs::remove_file(result);
+    }
+}
+
+#[test]
 fn keys_are_pressed_behind_the_answer_and_by_request() {
     let media = free_port().to_string();
     let result = std::env::temp_dir().join(format!("keys-{}-{media}.json", std::process::id()));

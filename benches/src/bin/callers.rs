@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use trunkline_media::{RtpHeader, Srtp, write_rtp};
-use trunkline_sdp::{KeySeed, MasterKey, Member, SrtpKeys, Suite};
+use trunkline_sdp::{KeySeed, MasterKey, SrtpKeys, Suite};
 
 /// A packet's time, and its samples.
 const PACKET: Duration = Duration::from_millis(20);
@@ -90,7 +90,7 @@ impl Caller {
     fn call(plan: &Plan, sip: &UdpSocket, id: u64) -> Self {
         let rtp = UdpSocket::bind("127.0.0.1:0").expect("a port");
         rtp.set_nonblocking(true).expect("set");
-        let key = plan.srtp.then(|| KeySeed::new([7; 32]).of_leg(id, Member::FIRST).master_key(SUITE));
+        let key = plan.srtp.then(|| KeySeed::new([7; 32]).of_leg(id, 0).master_key(SUITE));
         let crypto = key.map_or_else(String::new, |key| {
             let bytes = [key.key(), key.salt()].concat();
             format!("a=crypto:1 {} inline:{}\r\n", SUITE.name(), STANDARD.encode(bytes))

@@ -28,6 +28,7 @@ mod outcome;
 mod proof;
 mod reconnect;
 mod referred;
+mod replaced;
 mod second;
 mod setup;
 mod sip_agent;
@@ -92,6 +93,8 @@ pub(crate) struct Call {
     first: Line,
     /// Those that came later.
     others: Vec<Line>,
+    /// How many there were.
+    legs: u32,
     /// What legs have told and is not yet acted on.
     told: VecDeque<(Member, LegEvent)>,
     route: Arc<Route>,
@@ -160,7 +163,7 @@ impl Call {
     ) -> Self {
         let route = Arc::new(route);
         let hops = leg.invite().and_then(|invite| max_forwards(&invite.headers)).unwrap_or(MAX_FORWARDS);
-        let first = Line::new(handle, Member::FIRST, leg, route, config);
+        let first = Line::new(handle, (Member::FIRST, 0), leg, route, config);
         let id = call_id(cx.now, cx.tokens.number());
         Self { announce, hops, ..Self::of(handle, id, first, cx.now, config) }
     }
@@ -172,6 +175,7 @@ impl Call {
             route: Arc::clone(&first.route),
             first,
             others: Vec::new(),
+            legs: 0,
             told: VecDeque::new(),
             config: Arc::clone(config),
             phase: Phase::SettingUp,

@@ -169,6 +169,12 @@ impl Caller {
         }
     }
 
+    /// Its dialog.
+    #[must_use]
+    pub fn dialog(&self) -> Option<&Dialog> {
+        self.leg.as_ref().map(Leg::dialog)
+    }
+
     /// Whether the call is over and no transaction is left.
     #[must_use]
     pub fn is_idle(&self) -> bool {

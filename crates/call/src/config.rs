@@ -102,12 +102,18 @@ impl Spread {
         (hasher.finish() % self.shards.max(1) as u64) as usize
     }
 
+    /// Whether a Call-ID belongs to that shard.
+    #[must_use]
+    pub fn is_of(&self, call_id: &[u8], shard: usize) -> bool {
+        self.shards <= 1 || self.shard_of(call_id) == shard
+    }
+
     /// A fresh Call-ID whose messages go to that shard.
     #[must_use]
     pub fn call_id_of(&self, shard: usize, tokens: &mut Tokens) -> String {
         loop {
             let call_id = tokens.token();
-            if self.shards <= 1 || self.shard_of(call_id.as_bytes()) == shard {
+            if self.is_of(call_id.as_bytes(), shard) {
                 return call_id;
             }
         }

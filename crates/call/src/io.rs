@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use trunkline_routing::{Agent, Pii, Route, RouteTable};
 use trunkline_sdp::control::{AgentAsk, AgentNews, Recording, Transfer, TransferResult};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
@@ -89,6 +90,19 @@ pub struct CallStart {
     pub started_at: Timestamp,
 }
 
+/// A further leg as it comes, for lists of calls in progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegStart {
+    /// Its place in the room.
+    pub member: Member,
+    /// The SIP header.
+    pub sip_call_id: String,
+    /// `inbound` where it came by Replaces, `outbound` where we call it.
+    pub direction: &'static str,
+    /// Trunk.
+    pub trunk: String,
+}
+
 /// An input of a shard.
 #[derive(Debug)]
 pub enum Input {
@@ -156,8 +170,29 @@ pub enum Output {
         /// How the leg sends and receives; `None` for a late offer.
         spec: Option<MediaSpec>,
     },
-    /// A further leg of a call is placed, with this Call-ID.
-    LegBegan(CallHandle, Member, String),
+    /// A further leg of a call is placed, or comes to take another's place.
+    LegBegan(CallHandle, Box<LegStart>),
+    /// A leg has the place of another, which is about to go.
+    Replaced {
+        /// The call.
+        call: CallHandle,
+        /// Who had it.
+        old: Member,
+        /// Who has it.
+        new: Member,
+    },
+    /// Whom the call is with: it is recorded on the left, and its speech is listened for.
+    Party(CallHandle, Member),
+    /// Whether messages with that Call-ID and that tag of the peer's belong to this shard, whichever the Call-ID
+    /// hashes to.
+    Alias {
+        /// The Call-ID.
+        call_id: Bytes,
+        /// The peer's tag: in From of what it asks, in To of what it answers.
+        tag: String,
+        /// Whether they do from now on.
+        stands: bool,
+    },
     /// A leg's media changed.
     UpdateMedia(CallHandle, Member, MediaSpec),
     /// Bring the agent into the room.

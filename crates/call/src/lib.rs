@@ -22,7 +22,7 @@ pub use call::call_id;
 pub use caller::{CallPlan, Caller, CallerEvent, CallerOutput};
 pub use challenge::{Challenger, NonceBook};
 pub use config::{Advertised, ListenerNames, ShardConfig, Spread};
-pub use io::{Again, AgentRequest, CallHandle, CallStart, Input, Output, PlaceCall};
+pub use io::{Again, AgentRequest, CallHandle, CallStart, Input, LegStart, Output, PlaceCall};
 pub use record::{CallRecord, EndedBy, Status};
 pub use shard::Shard;
 pub use timestamp::Timestamp;

@@ -4,9 +4,12 @@
 //! INVITE is answered 500 or its dialog ended with BYE, its room closed, its record written, and no
 //! other call notices.
 
+mod aliases;
 mod departed;
+mod inbound;
 mod legs;
 mod proof;
+mod replacing;
 mod requests;
 mod trunks;
 
@@ -17,14 +20,13 @@ use std::sync::Arc;
 use trunkline_routing::RouteTable;
 use trunkline_sdp::Member;
 use trunkline_signalling::dialog::{Cx, Leg, LegEvent, ReferIn};
-use trunkline_signalling::{
-    ClientId, Fingerprint, Inbound, KeyedHash, Mono, Now, ServerId, Tokens, Transactions,
-};
-use trunkline_sip::PeerNames;
+use trunkline_signalling::{ClientId, Fingerprint, KeyedHash, Mono, Now, ServerId, Tokens, Transactions};
+use trunkline_sip::{Message, PeerNames};
 
 use self::trunks::Trunks;
 use crate::call::Call;
 use crate::{CallHandle, Input, Output, RoomEvent, ShardConfig};
+use aliases::{Alias, Aliases};
 use departed::Departed;
 
 /// What a test plants to make a call panic.
@@ -38,6 +40,10 @@ struct Held {
     dialogs: Vec<(Member, Fingerprint)>,
     /// The transaction of its INVITE, where that came to us.
     invite: Option<ServerId>,
+    /// Of INVITEs that took over a leg of it.
+    replacing: Vec<ServerId>,
+    /// Legs whose messages are dispatched to another shard unless that is told.
+    aliases: Vec<(Member, Alias)>,
     /// Client transactions that it has opened and that have no final response.
     clients: Vec<ClientId>,
     /// Its place among the deadlines.
@@ -68,6 +74,7 @@ pub struct Shard {
     clients: HashMap<ClientId, LegOf, KeyedHash>,
     deadlines: BTreeSet<(Mono, CallHandle)>,
     departed: Departed,
+    aliases: Aliases,
     /// REFERs of peers that the tables are to be asked about.
     asked: Vec<(CallHandle, ReferIn)>,
     outputs: VecDeque<Output>,
@@ -97,6 +104,7 @@ impl Shard {
             clients: HashMap::with_hasher(hash),
             deadlines: BTreeSet::new(),
             departed: Departed::new(hash),
+            aliases: Aliases::default(),
             asked: Vec::new(),
             outputs: VecDeque::new(),
             serial: 0,
@@ -190,6 +198,10 @@ impl Shard {
 
     /// The next output.
     pub fn poll_output(&mut self) -> Option<Output> {
+        // What a response may cause must find its way here already.
+        if let Some(alias) = self.aliases.poll_output() {
+            return Some(alias);
+        }
         if let Some(transmit) = self.transactions.poll_transmit() {
             return Some(Output::Transmit(transmit));
         }
@@ -200,7 +212,7 @@ impl Shard {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Mono> {
         let call = self.deadlines.first().map(|(at, _)| *at);
-        let own = [call, self.departed.deadline(), self.trunks.poll_timeout()];
+        let own = [call, self.departed.deadline(), self.aliases.deadline(), self.trunks.poll_timeout()];
         own.into_iter().chain([self.transactions.poll_timeout()]).flatten().min()
     }
 
@@ -208,6 +220,7 @@ impl Shard {
     pub fn handle_timeout(&mut self, now: Now) {
         self.transactions.handle_timeout(now.mono);
         self.departed.timeout(now.mono);
+        self.aliases.timeout(now.mono);
         while let Some((at, handle)) = self.deadlines.first().copied() {
             if at > now.mono {
                 break;
@@ -239,6 +252,12 @@ impl Shard {
         self.draining && self.calls.is_empty() && !self.transactions.awaits_answer()
     }
 
+    /// Whether a request has opened a transaction here.
+    #[must_use]
+    pub fn keeps(&self, message: &Message) -> bool {
+        matches!(message, Message::Request(request) if self.transactions.knows(request))
+    }
+
     /// Calls in progress.
     #[must_use]
     pub fn active_calls(&self) -> usize {
@@ -256,51 +275,7 @@ impl Shard {
             && self.clients.is_empty()
             && self.deadlines.is_empty()
             && self.departed.is_empty()
-    }
-
-    fn drain_transactions(&mut self, now: Now) {
-        while let Some(inbound) = self.transactions.poll_inbound() {
-            match inbound {
-                Inbound::Request(tx, request, flow) => self.request(tx, *request, flow, now),
-                Inbound::Ack(request, _) => {
-                    if let Some(leg) = self.dialog_of(&request) {
-                        self.with_leg(leg, now, |leg, cx| leg.handle_ack(cx, &request));
-                    }
-                }
-                Inbound::Cancel(tx, _) => {
-                    if let Some(leg) = self.servers.get(&tx).copied() {
-                        self.with_leg(leg, now, |leg, cx| leg.handle_cancel(cx));
-                    }
-                }
-                Inbound::Response(tx, response) if self.trunk_response(tx, &response, now) => {}
-                Inbound::Response(tx, response) => {
-                    // A 2xx comes again where its ACK was lost; its transaction is settled then.
-                    let leg = self.clients.get(&tx).copied().or_else(|| self.dialog_of_response(&response));
-                    if response.code() >= 200 {
-                        self.clients.remove(&tx);
-                    }
-                    match leg {
-                        Some(leg) => {
-                            self.with_leg(leg, now, |leg, cx| leg.handle_response(cx, tx, &response));
-                        }
-                        None => self.answered_too_late(&response, now),
-                    }
-                }
-                Inbound::StrayOk(response, _) => match self.dialog_of_response(&response) {
-                    Some(leg) => self.with_leg(leg, now, |leg, cx| leg.handle_stray_ok(cx, &response)),
-                    None => self.answered_too_late(&response, now),
-                },
-                Inbound::Timeout(tx) => {
-                    self.trunk_no_response(tx, now);
-                    if let Some(leg) = self.clients.remove(&tx) {
-                        self.with_leg(leg, now, |leg, cx| leg.handle_no_response(cx, tx));
-                    }
-                }
-                // A refusal without an ACK changes nothing.
-                Inbound::NotAcknowledged(_) => {}
-            }
-        }
-        self.answer_refers(now);
+            && self.aliases.is_empty()
     }
 
     /// What waits for an answer on the connection goes elsewhere, and so do dialogs that stuck to it.

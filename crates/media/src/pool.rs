@@ -199,6 +199,11 @@ impl Pool {
         self.send(call, Command::Arrange(hearing));
     }
 
+    /// Whom the call is with: it is recorded on the left, and its speech is listened for. The first leg until then.
+    pub fn party(&self, call: u64, member: Member) {
+        self.send(call, Command::Party(member));
+    }
+
     /// Whether the keys that a leg presses go to the call ([`RoomEvent::Digit`]) or to those who hear it.
     pub fn listen(&self, call: u64, member: Member, on: bool) {
         self.send(call, Command::Listen(member, on));

@@ -58,7 +58,7 @@ pub(crate) struct Room {
     epoch: Instant,
     receivers: [Receiver; LEGS],
     pub(crate) floor: Floor,
-    /// The call is answered; the room starts once the first leg is agreed on.
+    /// The call is answered; the room starts once its party is agreed on.
     begun: bool,
     next_step: Option<Instant>,
     next_report: Instant,
@@ -121,11 +121,11 @@ impl Room {
         self.floor.replan();
     }
 
-    /// The call is answered. Where it is not agreed on yet how the first leg sends, because the peer's
+    /// The call is answered. Where it is not agreed on yet how the party sends, because the peer's
     /// answer comes with its ACK, the agent waits for that.
     pub(crate) fn start(&mut self, now: Instant) {
         self.begun = true;
-        let agreed = self.floor.line(Member::FIRST).is_some_and(|line| line.leg.is_agreed());
+        let agreed = self.floor.line(self.floor.party).is_some_and(|line| line.leg.is_agreed());
         if self.floor.started || !agreed {
             return;
         }
@@ -139,6 +139,15 @@ impl Room {
     pub(crate) fn arrange(&mut self, hearing: Hearing, now: Instant) {
         self.floor.hearing = hearing;
         self.floor.replan();
+        self.floor.listen_for_speech(now);
+    }
+
+    /// Whom the call is with from now on.
+    pub(crate) fn party(&mut self, member: Member, now: Instant) {
+        let before = std::mem::replace(&mut self.floor.party, member);
+        if let Some(line) = self.floor.line(before) {
+            line.ear = None;
+        }
         self.floor.listen_for_speech(now);
     }
 

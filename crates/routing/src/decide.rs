@@ -208,7 +208,7 @@ fn alone(holding: &[Candidate<'_>]) -> Option<Arc<Trunk>> {
     }
 }
 
-fn caller_is_allowed(trunk: &Trunk, caller: &Caller) -> bool {
+pub(crate) fn caller_is_allowed(trunk: &Trunk, caller: &Caller) -> bool {
     trunk.allowed_numbers.is_empty()
         || matches!(caller, Caller::Number(number) if trunk.allowed_numbers.iter().any(|p| p.matches(*number)))
 }

@@ -14,6 +14,7 @@ mod node;
 mod outbound;
 mod private;
 mod problem;
+mod replaces;
 mod table;
 mod transfer;
 
@@ -29,9 +30,11 @@ pub use node::{
 };
 pub use outbound::{
     OutboundCall, OutboundRefusal, decide_outbound, is_dialable, may_be_set, may_dial, may_follow,
+    read_numbering_plans,
 };
 pub use private::{AgentUrl, Pii, Secret, mask};
 pub use problem::{Place, Problem, ReadSecret, SecretSource, Severity};
+pub use replaces::decide_replaces;
 pub use table::{
     Agent, Builtin, CallLimits, Connect, Direction, Mode, Number, Privacy, Protocol, RouteTable, RtpAddress,
     SipPlace, Transport, Trunk, TrunkAddress, TrunkAuth,

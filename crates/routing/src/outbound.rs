@@ -253,5 +253,12 @@ fn premium(number: E164) -> Option<usize> {
     costly.then(|| parsed.country().code().to_string().len())
 }
 
+/// Reads the world's numbering plans, which takes tens of milliseconds and which the first number that is looked at
+/// closely waits for otherwise.
+pub fn read_numbering_plans() {
+    // Any question does.
+    let _ = phonenumber::metadata::DATABASE.by_id("US");
+}
+
 #[cfg(test)]
 mod tests;

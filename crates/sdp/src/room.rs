@@ -13,6 +13,12 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Member(u8);
 
+impl Default for Member {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
 impl Member {
     /// Places in a room: enough for a caller, a callee, a supervisor, an agent and those to come while
     /// others leave.
@@ -133,6 +139,15 @@ impl Hearing {
         all.filter(|who| self.of(*who).contains(speaker)).fold(Members::NONE, Members::with)
     }
 
+    /// One member has the place of another: it hears and is heard as that was.
+    pub fn hand_over(&mut self, old: Member, new: Member) {
+        for heard in self.0.iter_mut().filter(|heard| heard.contains(old)) {
+            *heard = heard.without(old).with(new);
+        }
+        self.set(new, self.of(old));
+        self.set(old, Members::NONE);
+    }
+
     /// Nobody hears this member any more.
     pub fn mute(&mut self, speaker: Member) {
         for heard in &mut self.0 {
@@ -156,5 +171,16 @@ mod tests {
         assert_eq!(hearing.of(callee), Members::of(&[Member::AGENT]));
         assert_eq!(hearing.of(caller).len(), 2, "who is muted goes on hearing");
         assert_eq!(Member::leg(7), None);
+    }
+
+    #[test]
+    fn who_has_anothers_place_hears_and_is_heard_as_that_was() {
+        let leg = |place| Member::leg(place).expect("a place");
+        let mut hearing = Hearing::among(Members::of(&[leg(0), leg(1)]));
+        hearing.set(Member::AGENT, Members::of(&[leg(0)]));
+        hearing.hand_over(leg(0), leg(2));
+        let mut expected = Hearing::among(Members::of(&[leg(2), leg(1)]));
+        expected.set(Member::AGENT, Members::of(&[leg(2)]));
+        assert_eq!(hearing, expected);
     }
 }

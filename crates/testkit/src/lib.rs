@@ -6,6 +6,7 @@ mod callee;
 mod network;
 mod plan;
 pub mod program;
+mod taker;
 mod transfers;
 mod world;
 

@@ -2,6 +2,8 @@
 //! any order, sensible or not. Whatever the program, the shard must not panic, must answer every
 //! call with one record, close every room that it opened, and end idle.
 
+mod wire;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,14 +17,15 @@ use trunkline_sdp::control::{Fallback, Transfer, TransferMode};
 use trunkline_sdp::{Codec, Member};
 use trunkline_signalling::dialog::InDialogPolicy;
 use trunkline_signalling::{KeyedHash, Mono, Now, Timers};
-use trunkline_sip::{Flow, Message, read};
+use trunkline_sip::{Flow, Message, Method, read};
 
 use crate::world::{gateway_address, table};
+use wire::{request, sdp};
 
 /// Most events of one program.
 const MAX_EVENTS: usize = 300;
 /// Calls that a program talks about.
-const CALLS: u8 = 4;
+const CALLS: u8 = 6;
 /// Longest life of a transaction and of what a call waits for, several times over.
 const REST: Duration = Duration::from_secs(400);
 /// Timers that may fire in one stretch of time; more is a timer that never moves.
@@ -35,6 +38,8 @@ pub struct Outcome {
     pub began: usize,
     /// Records written.
     pub records: usize,
+    /// Legs that took the place of others.
+    pub replaced: usize,
     /// Messages sent.
     pub sent: usize,
 }
@@ -50,6 +55,10 @@ struct Machine {
     /// Rooms open, and calls, by their handles.
     rooms: Vec<CallHandle>,
     calls: Vec<CallHandle>,
+    /// The last of the program's calls that was answered.
+    answered: Option<u8>,
+    /// The last call that the shard has placed, as a Replaces names it once it is answered.
+    placed: Option<String>,
     /// Requests of the shard's that wait for an answer.
     asked: Vec<trunkline_sip::Request>,
     outcome: Outcome,
@@ -102,6 +111,8 @@ impl Machine {
             connecting: Vec::new(),
             rooms: Vec::new(),
             calls: Vec::new(),
+            answered: None,
+            placed: None,
             asked: Vec::new(),
             outcome: Outcome::default(),
         }
@@ -110,7 +121,7 @@ impl Machine {
     fn event(&mut self, kind: u8, argument: u8) {
         let id = argument % CALLS;
         let variant = argument / CALLS;
-        match kind % 14 {
+        match kind % 15 {
             0 => self.invite(id, variant),
             1 => self.in_dialog("ACK", id, variant),
             2 => self.in_dialog("BYE", id, variant),
@@ -126,6 +137,7 @@ impl Machine {
             12 => {
                 self.in_dialog(["PRACK", "OPTIONS", "INFO", "MESSAGE"][usize::from(variant % 4)], id, variant)
             }
+            13 => self.replaces(id, variant),
             _ => self.node_event(argument),
         }
     }
@@ -140,6 +152,20 @@ impl Machine {
         };
         let body = if variant & 16 == 0 { sdp(variant) } else { String::new() };
         self.wire(request("INVITE", id, number, "", 1, extra, &body));
+    }
+
+    /// An INVITE that is to take over a leg: of the program's calls, or one that the shard has placed.
+    fn replaces(&mut self, id: u8, variant: u8) {
+        let named = self.answered.filter(|_| variant & 4 == 4).unwrap_or(variant / 8 % CALLS);
+        let tag = self.tags.get(&named).map_or("none", String::as_str);
+        let call = match &self.placed {
+            Some(placed) if variant & 1 == 1 => placed.clone(),
+            _ => format!("program-{named};to-tag={tag};from-tag=c{named}"),
+        };
+        let early = if variant & 2 == 2 { ";early-only" } else { "" };
+        let extra = format!("Replaces: {call}{early}\r\n");
+        let cseq = 1 + u32::from(variant % 3);
+        self.wire(request("INVITE", id, "+14155550100", "", cseq, &extra, &sdp(variant)));
     }
 
     fn in_dialog(&mut self, method: &str, id: u8, variant: u8) {
@@ -238,7 +264,7 @@ impl Machine {
     fn answer_request(&mut self, argument: u8) {
         let Some(request) = self.asked.pop() else { return };
         let code = [200, 481, 180, 500, 408, 491][usize::from(argument % 6)];
-        let response = trunkline_sip::reply::to(&request, code, None);
+        let response = trunkline_sip::reply::to(&request, code, Some("t"));
         self.wire(response.to_bytes().to_vec());
     }
 
@@ -281,6 +307,7 @@ impl Machine {
                     self.shard.handle(Input::FlowFound(call, member, found), moment(self.now));
                 }
                 Output::Ended(_) => self.outcome.records += 1,
+                Output::Replaced { .. } => self.outcome.replaced += 1,
                 Output::UpdateMedia(..)
                 | Output::StartRoom(_)
                 | Output::FindTrunkFlow { .. }
@@ -298,6 +325,8 @@ impl Machine {
                 | Output::TransferEnded(..)
                 | Output::Answered(..)
                 | Output::LegBegan(..)
+                | Output::Party(..)
+                | Output::Alias { .. }
                 | Output::Refused { .. } => {}
             }
         }
@@ -311,9 +340,18 @@ impl Machine {
                 let tag = response.to().and_then(|to| to.tag());
                 if let (Some(id), Some(tag), 101..) = (id, tag, response.code()) {
                     self.tags.insert(id, tag.to_owned());
+                    let invite = response.cseq().is_some_and(|cseq| cseq.method == Method::Invite);
+                    self.answered = Some(id).filter(|_| invite && response.code() == 200).or(self.answered);
                 }
             }
-            Ok(Message::Request(request)) => self.asked.push(request),
+            Ok(Message::Request(request)) => {
+                let names = request.call_id().zip(request.from().and_then(|from| from.tag()));
+                if let (Some((call_id, tag)), Method::Invite) = (names, &request.method) {
+                    let call_id = String::from_utf8_lossy(call_id);
+                    self.placed = Some(format!("{call_id};to-tag={tag};from-tag=t"));
+                }
+                self.asked.push(request);
+            }
             Err(garbage) => panic!("the shard sent garbage: {garbage}"),
         }
     }
@@ -349,28 +387,4 @@ impl Machine {
 
 fn moment(now: Mono) -> Now {
     Now { mono: now, utc: now.0 }
-}
-
-fn sdp(variant: u8) -> String {
-    let direction = ["sendrecv", "sendonly", "inactive", "recvonly"][usize::from(variant / 2 % 4)];
-    let codec = [0, 8, 18, 0][usize::from(variant / 8 % 4)];
-    format!(
-        "v=0\r\no=- 1 {variant} IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\nm=audio 4000 RTP/AVP {codec} 101\r\na=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
-    )
-}
-
-fn request(method: &str, id: u8, number: &str, tag: &str, cseq: u32, extra: &str, body: &str) -> Vec<u8> {
-    // CANCEL and the ACK of a refusal have the branch of their INVITE.
-    let branch = match method {
-        "CANCEL" => format!("z9hG4bK{id}-1"),
-        "ACK" if tag.is_empty() => format!("z9hG4bK{id}-1"),
-        "INVITE" => format!("z9hG4bK{id}-{cseq}"),
-        _ => format!("z9hG4bK{id}-{method}{cseq}"),
-    };
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
-    format!(
-        "{method} sip:{number}@192.0.2.10 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.20:5062;branch={branch};rport\r\nMax-Forwards: 70\r\nFrom: <sip:+14155550199@192.0.2.20>;tag=c{id}\r\nTo: <sip:{number}@192.0.2.10>{tag}\r\nCall-ID: program-{id}\r\nCSeq: {cseq} {method}\r\nContact: <sip:c@192.0.2.20:5062>\r\n{extra}{kind}Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }

@@ -9,6 +9,7 @@ use trunkline_signalling::Mono;
 use trunkline_sip::{Message, Method};
 
 use crate::callee::{Callee, CalleePlan};
+use crate::taker::Taker;
 use crate::world::{Far, World, caller_address, moment};
 
 /// What the caller makes of a REFER.
@@ -43,6 +44,8 @@ pub struct TransferPlan {
     pub hold: Option<(Duration, Duration)>,
     /// The caller holds us between these, after the answer.
     pub held: Option<(Duration, Duration)>,
+    /// So long after the answer another leg asks for the caller's place.
+    pub taken: Option<Duration>,
 }
 
 /// Something that the caller does by and by.
@@ -51,6 +54,7 @@ pub(crate) enum Act {
     Notify(u16),
     HangUp,
     Hold(bool),
+    Take,
 }
 
 impl World {
@@ -78,6 +82,9 @@ impl World {
         if let Some((from, until)) = plan.held {
             self.acts.push((now + from, Act::Hold(true)));
             self.acts.push((now + until, Act::Hold(false)));
+        }
+        if let Some(after) = plan.taken {
+            self.acts.push((now + after, Act::Take));
         }
     }
 
@@ -109,9 +116,10 @@ impl World {
         let (due, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.acts).into_iter().partition(|(at, _)| *at <= now);
         self.acts = later;
-        let Far::Caller(caller) = &mut self.far else { return };
         for (_, act) in due {
+            let Far::Caller(caller) = &mut self.far else { return };
             match act {
+                Act::Take => self.take_place(),
                 Act::Notify(code) => caller.notify(code, moment(now)),
                 Act::HangUp => caller.hang_up(moment(now)),
                 Act::Hold(on) => caller.hold(on, moment(now)),
@@ -141,6 +149,7 @@ impl World {
     /// The next thing that the caller or a second callee has due.
     pub(crate) fn next_of_transfer(&self) -> Option<Mono> {
         let acts = self.acts.iter().map(|(at, _)| *at);
-        acts.chain(self.seconds.iter().filter_map(|(_, callee)| callee.poll_timeout())).min()
+        let taker = self.taker.as_ref().and_then(Taker::poll_timeout);
+        acts.chain(self.seconds.iter().filter_map(|(_, callee)| callee.poll_timeout())).chain(taker).min()
     }
 }

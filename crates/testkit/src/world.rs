@@ -18,6 +18,7 @@ use trunkline_sip::{Flow, Message, Method, Transport, read};
 use crate::callee::Callee;
 use crate::network::{Network, Side};
 use crate::plan::{AgentPlan, Plan};
+use crate::taker::Taker;
 use crate::transfers::Act;
 
 /// The gateway's peer.
@@ -44,7 +45,7 @@ pub struct World {
     pub records: Vec<CallRecord>,
     /// The ladder, for reading a failure.
     pub ladder: Vec<String>,
-    network: Network,
+    pub(crate) network: Network,
     later: Vec<Later>,
     pub(crate) now: Mono,
     pub(crate) plan: Plan,
@@ -60,6 +61,9 @@ pub struct World {
     /// Callees of second legs, by their Call-IDs.
     pub seconds: Vec<(Vec<u8>, Callee)>,
     pub(crate) acts: Vec<(Mono, Act)>,
+    /// Who asks for the caller's place, and whether it was given.
+    pub(crate) taker: Option<Taker>,
+    pub(crate) taken: bool,
 }
 
 /// Our address.
@@ -75,7 +79,7 @@ pub(crate) fn caller_address() -> SocketAddr {
 /// The usual table: a trunk for the caller's network, a number with an echo agent.
 #[must_use]
 pub fn table() -> Arc<RouteTable> {
-    let text = "[[trunk]]\nname = \"carrier\"\nallowed_addresses = [\"192.0.2.0/24\"]\naddress = \"192.0.2.20:5062\"\ndirection = \"both\"\n[[agent]]\nname = \"echo\"\nconnect = \"builtin:echo\"\n[[number]]\nnumber = \"+14155550100\"\ninbound = \"echo\"\nallowed_destinations = [\"+1415*\"]\n[[number]]\nnumber = \"+14155550101\"\n";
+    let text = "[[trunk]]\nname = \"carrier\"\nallowed_addresses = [\"192.0.2.0/24\"]\naddress = \"192.0.2.20:5062\"\ndirection = \"both\"\naccept_refer = true\n[[agent]]\nname = \"echo\"\nconnect = \"builtin:echo\"\n[[number]]\nnumber = \"+14155550100\"\ninbound = \"echo\"\nallowed_destinations = [\"+1415*\"]\n[[number]]\nnumber = \"+14155550101\"\n";
     static TABLE: OnceLock<Arc<RouteTable>> = OnceLock::new();
     let read = || {
         let source = Source { name: "test".to_owned(), text: text.to_owned() };
@@ -121,6 +125,8 @@ impl World {
             transfers: Vec::new(),
             seconds: Vec::new(),
             acts: Vec::new(),
+            taker: None,
+            taken: false,
         };
         if plan.callee.is_some() {
             world.shard.handle(Input::Place(Box::new(placed())), moment(now));
@@ -145,7 +151,10 @@ impl World {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let seconds = self.seconds.iter().all(|(_, callee)| callee.is_idle());
-        self.shard.is_idle() && self.far.is_idle() && seconds
+        self.shard.is_idle()
+            && self.far.is_idle()
+            && seconds
+            && self.taker.as_ref().is_none_or(Taker::is_idle)
     }
 
     fn next_event(&self) -> Option<Mono> {
@@ -180,7 +189,7 @@ impl World {
                 }
                 Side::Caller => {
                     self.note("<-", &message);
-                    if self.reaches_second(&message) {
+                    if self.reaches_taker(&message) || self.reaches_second(&message) {
                         self.drain();
                         continue;
                     }
@@ -202,6 +211,7 @@ impl World {
         }
         if !self.caller_left && now >= Mono(Duration::from_secs(1)) + self.plan.caller_leaves {
             self.caller_left = true;
+            self.taker_leaves();
             match (&mut self.far, self.call) {
                 (Far::Caller(caller), _) => caller.hang_up(moment(now)),
                 (Far::Callee(_), Some(call)) => self.shard.handle(Input::HangUp(call), moment(now)),
@@ -209,11 +219,7 @@ impl World {
             }
         }
         self.act();
-        for (_, callee) in &mut self.seconds {
-            if callee.poll_timeout().is_some_and(|at| at <= now) {
-                callee.handle_timeout(moment(now));
-            }
-        }
+        self.others_time_out();
         if self.shard.poll_timeout().is_some_and(|at| at <= now) {
             self.shard.handle_timeout(moment(now));
         }
@@ -230,11 +236,7 @@ impl World {
         while let Some(output) = self.shard.poll_output() {
             self.edge(output);
         }
-        for (_, callee) in &mut self.seconds {
-            while let Some(transmit) = callee.poll_transmit() {
-                self.network.send(Side::Gateway, &transmit.payload, self.now);
-            }
-        }
+        self.others_send();
         loop {
             let payload = match &mut self.far {
                 Far::Caller(caller) => match caller.poll_output() {
@@ -304,6 +306,7 @@ impl World {
             }
             Output::Listen(call, member, true) => self.plan_key(call, member),
             Output::TransferEnded(_, result) => self.transfers.push(*result),
+            Output::Replaced { .. } => self.taken = true,
             Output::Listen(_, _, false) => {}
             Output::UpdateMedia(..)
             | Output::FindTrunkFlow { .. }
@@ -319,6 +322,8 @@ impl World {
             | Output::SuppressNoise(..)
             | Output::Answered(..)
             | Output::LegBegan(..)
+            | Output::Party(..)
+            | Output::Alias { .. }
             | Output::Refused { .. } => {}
         }
     }

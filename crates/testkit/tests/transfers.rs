@@ -19,6 +19,7 @@ const TRANSFER: TransferPlan = TransferPlan {
     callee: CALLEE,
     hold: None,
     held: None,
+    taken: None,
 };
 
 const PLAN: Plan = Plan {
@@ -43,7 +44,10 @@ fn run(plan: Plan) -> World {
     if let Some(record) = world.records.first() {
         let through = world.transfers.iter().filter(|result| result.ok).count();
         let told = usize::from(record.transferred_to.is_some());
-        assert_eq!(through, told, "seed {seed}: {:?} {record:?}\n{ladder}", world.transfers);
+        // Who takes the caller's place is told too.
+        let taken = usize::from(world.place_was_taken());
+        let expected = (through + taken).min(1);
+        assert_eq!(expected, told, "seed {seed}: {:?} {record:?}\n{ladder}", world.transfers);
         // The other wishes were refused as such, as the completion of a transfer that is over.
         let known = record.transfer.as_ref().is_none_or(|result| world.transfers.contains(result));
         assert!(known, "seed {seed}: {:?} {record:?}\n{ladder}", world.transfers);
@@ -78,6 +82,18 @@ fn a_bridge_and_a_warm_transfer_have_two_legs() {
 }
 
 #[test]
+fn another_leg_has_the_callers_place_and_then_its_transfer() {
+    let world = transfer(TransferPlan {
+        at: Duration::from_secs(4),
+        taken: Some(Duration::from_secs(2)),
+        ..TRANSFER
+    });
+    assert!(world.place_was_taken());
+    assert_eq!(world.ladder.iter().filter(|line| line.ends_with("BYE")).count(), 1, "{:?}", world.ladder);
+    assert_eq!(world.records[0].transferred_to.as_deref(), Some("+14155550188"));
+}
+
+#[test]
 fn holds_of_both_sides_meet_and_the_call_goes_on() {
     let span = Some((Duration::from_secs(2), Duration::from_secs(4)));
     let world = transfer(TransferPlan { at: Duration::from_secs(10), hold: span, held: span, ..TRANSFER });
@@ -97,6 +113,7 @@ fn dealt(seed: u64) -> Plan {
     let (at, rings, outcome, leaves, settled, key) =
         (millis(8000), millis(8000), millis(70_000), millis(20_000), millis(15_000), millis(12_000));
     let (hold, held) = ((millis(5000), millis(9000)), (millis(5000), millis(9000)));
+    let taken = millis(9000);
     let (caller_leaves, agent_leaves, callee_leaves) = (millis(60_000), millis(40_000), millis(30_000));
     let modes = [TransferMode::Cold, TransferMode::Bridge, TransferMode::Warm, TransferMode::Attended];
     let code = [200, 200, 486, 503][dice.below(4) as usize];
@@ -118,6 +135,7 @@ fn dealt(seed: u64) -> Plan {
         },
         hold: dice.percent(40).then_some(hold),
         held: dice.percent(40).then_some(held),
+        taken: dice.percent(40).then_some(taken),
     };
     Plan {
         faults,
@@ -132,9 +150,11 @@ fn dealt(seed: u64) -> Plan {
 
 #[test]
 fn thousands_of_transfers_over_a_bad_network_all_end() {
-    let mut through = 0;
+    let (mut through, mut taken) = (0, 0);
     for seed in 0..2000 {
-        through += usize::from(run(dealt(seed)).transfers.iter().any(|result| result.ok));
+        let world = run(dealt(seed));
+        through += usize::from(world.transfers.iter().any(|result| result.ok));
+        taken += usize::from(world.place_was_taken());
     }
-    assert!(through > 100, "{through} of them work all the same");
+    assert!(through > 100 && taken > 300, "{through} of them work all the same, {taken} places are taken");
 }

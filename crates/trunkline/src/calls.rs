@@ -13,7 +13,7 @@ use trunkline_api::{
     CallDetail, CallDirection, CallPage, CallQuery, CallStatus, CallView, ControlError, Events, LegView,
     TransferOutcome,
 };
-use trunkline_call::{CallHandle, CallRecord, CallStart, Timestamp};
+use trunkline_call::{CallHandle, CallRecord, CallStart, LegStart, Timestamp};
 use trunkline_routing::{ApiSettings, mask};
 use trunkline_sdp::Member;
 use trunkline_sdp::control::TransferResult;
@@ -107,19 +107,32 @@ impl Calls {
         });
     }
 
-    /// A further leg is called.
-    pub(crate) fn leg_began(&self, handle: CallHandle, name: &str, sip_call_id: String, now: Now) {
-        self.ladders.open(handle.shard(), sip_call_id.as_bytes());
+    /// A further leg is called, or comes to take another's place.
+    pub(crate) fn leg_began(&self, handle: CallHandle, start: LegStart, now: Now) {
+        self.ladders.open(handle.shard(), start.sip_call_id.as_bytes());
+        let name = start.member.to_string();
+        let (direction, event) = match start.direction {
+            "inbound" => (CallDirection::Inbound, "leg_came"),
+            _ => (CallDirection::Outbound, "leg_called"),
+        };
         self.with(handle, |entry| {
-            entry.note(now.utc, "leg_called", Some(name.to_owned()));
-            entry.joins(name, now.utc);
+            entry.note(now.utc, event, Some(name.clone()));
+            entry.joins(&name, now.utc);
             entry.legs.push(LegView {
-                participant: name.to_owned(),
-                sip_call_id,
-                direction: CallDirection::Outbound,
-                trunk: entry.view.trunk.clone(),
+                participant: name,
+                sip_call_id: start.sip_call_id,
+                direction,
+                trunk: start.trunk,
                 codec: None,
             });
+        });
+    }
+
+    /// A leg has the place of another.
+    pub(crate) fn replaced(&self, handle: CallHandle, old: Member, new: Member, now: Now) {
+        self.with(handle, |entry| {
+            let detail = format!("{} by {}", entry.name_of(old), entry.name_of(new));
+            entry.note(now.utc, "replaced", Some(detail));
         });
     }
 

@@ -1,5 +1,6 @@
 //! Which shard an input belongs to: messages by a keyed hash of their Call-ID, answers of edges by the
-//! handle of their call.
+//! handle of their call. An INVITE with Replaces goes to the shard of the dialog that it names, and what follows
+//! it by its alias ([`Aliases`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use trunkline_sip::Message;
 use trunkline_transport::Received;
 
 use crate::admission::Permit;
+use crate::aliases::{Aliases, peer_tag, replaced};
 
 /// Messages that wait for one shard.
 const QUEUE: usize = 16 * 1024;
@@ -26,6 +28,7 @@ pub(crate) struct Dispatcher {
     /// is bounded by `max_calls`. What strangers can cause comes by `messages`.
     replies: Vec<mpsc::UnboundedSender<Input>>,
     dropped: Arc<AtomicU64>,
+    aliases: Arc<Aliases>,
 }
 
 /// The receiving ends of one shard.
@@ -46,7 +49,9 @@ impl Dispatcher {
             queues.push(Queues { messages: receiver, replies: reply_receiver });
         }
         let dropped = Arc::new(AtomicU64::new(0));
-        (Self { spread: Spread::over(shards, KeyedHash::new(key)), messages, replies, dropped }, queues)
+        let hash = KeyedHash::new(key);
+        let (spread, aliases) = (Spread::over(shards, hash), Arc::new(Aliases::new(hash)));
+        (Self { spread, messages, replies, dropped, aliases }, queues)
     }
 
     /// What the transport received. A shard that is too far behind takes no more: a datagram is dropped
@@ -66,7 +71,8 @@ impl Dispatcher {
                 }
             }
             Received::Unsent(request) => {
-                let shard = request.call_id().map_or(0, |call_id| self.shard_of_call_id(call_id));
+                let tag = request.to().and_then(|to| to.tag()).unwrap_or_default();
+                let shard = request.call_id().map_or(0, |call_id| self.shard_of_dialog(call_id, tag));
                 let _ = self.replies[shard].send(Input::Unsent(request));
             }
             Received::ConnectionLost(connection) => {
@@ -141,11 +147,29 @@ impl Dispatcher {
         }
     }
 
+    /// A shard has a dialog whose Call-ID is not its own, or has it no more.
+    pub(crate) fn alias(&self, shard: usize, call_id: &[u8], tag: &str, stands: bool) {
+        self.aliases.set(shard, call_id, tag, stands);
+    }
+
     fn shard_of(&self, message: &Message) -> usize {
-        message.call_id().map_or(0, |call_id| self.shard_of_call_id(call_id))
+        if let Some(dialog) = replaced(message) {
+            return self.shard_of_dialog(dialog.call_id.as_bytes(), &dialog.from_tag);
+        }
+        message.call_id().map_or(0, |call_id| match self.aliases.is_empty() {
+            true => self.shard_of_call_id(call_id),
+            false => self.shard_of_dialog(call_id, peer_tag(message)),
+        })
+    }
+
+    fn shard_of_dialog(&self, call_id: &[u8], peer_tag: &str) -> usize {
+        self.aliases.of(call_id, peer_tag).unwrap_or_else(|| self.shard_of_call_id(call_id))
     }
 
     pub(crate) fn shard_of_call_id(&self, call_id: &[u8]) -> usize {
         self.spread.shard_of(call_id)
     }
 }
+
+#[cfg(test)]
+mod tests;

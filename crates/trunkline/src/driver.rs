@@ -138,7 +138,7 @@ impl Edges {
             _ => None,
         };
         let Some(permit) = permit else {
-            return self.hand_over(shard, input);
+            return self.hand_over_to_call(shard, input);
         };
         self.settle(shard);
         let first_leg = self.open_ladder(shard.index(), &input);
@@ -212,7 +212,10 @@ impl Edges {
             Output::ConnectAgent(call, request) => return self.connect_agent(call, *request),
             Output::StartRoom(call) => self.pool.begin(call.0),
             Output::Press(call, member, keys) => self.pool.press(call.0, member, keys),
-            Output::LegBegan(call, member, sip_call_id) => self.leg_began(call, member, sip_call_id),
+            Output::LegBegan(call, start) => self.leg_began(call, *start),
+            Output::Replaced { call, old, new } => self.calls.replaced(call, old, new, self.clock.now()),
+            Output::Party(call, member) => self.pool.party(call.0, member),
+            Output::Alias { call_id, tag, stands } => self.dispatcher.alias(shard, &call_id, &tag, stands),
             Output::CloseLeg(call, member) => self.close_leg(call, member),
             Output::DropAgent(call) => {
                 self.calls.left(call, Member::AGENT, self.clock.now());

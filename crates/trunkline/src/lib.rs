@@ -8,6 +8,7 @@
 mod admission;
 mod agents;
 mod alarm;
+mod aliases;
 mod calls;
 mod certificates;
 pub mod clock;

@@ -33,6 +33,7 @@ impl Call {
         let PlaceCall { id, sip_call_id, route, variables, fields, dtmf_prefix } = place;
         let first = PlaceLine {
             member: Member::FIRST,
+            nth: 0,
             sip_call_id,
             route: Arc::new(route),
             fields,
@@ -123,6 +124,11 @@ impl Call {
             return self.fail(cx, out, 488, EndedBy::Gateway, "the callee's answer does not fit our offer");
         };
         self.agree(selection, out);
+        self.callee_is_there(cx, out);
+    }
+
+    /// The call that we place is answered.
+    pub(super) fn callee_is_there(&mut self, cx: &Cx<'_>, out: &mut VecDeque<Output>) {
         self.step("the callee answered");
         self.phase = Phase::Talking;
         self.sip_code = 200;

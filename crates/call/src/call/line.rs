@@ -15,6 +15,7 @@ use trunkline_sip::Flow;
 
 use crate::{CallHandle, ShardConfig};
 
+use super::replaced::Replacing;
 use dialing::Dialing;
 pub(super) use dialing::PlaceLine;
 
@@ -37,6 +38,8 @@ pub(super) struct Line {
     pub(super) route: Arc<Route>,
     /// What a leg that we place has beside.
     pub(super) dialing: Option<Box<Dialing>>,
+    /// The leg whose place it wants, until it has it.
+    pub(super) replacing: Option<Replacing>,
     /// The peer's description, while it is to be answered.
     pub(super) offer: Option<Description>,
     pub(super) selection: Option<Selection>,
@@ -52,9 +55,10 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// `nth` leg of the call, from 0 on.
     pub(super) fn new(
         call: CallHandle,
-        member: Member,
+        (member, nth): (Member, u32),
         leg: Leg,
         route: Arc<Route>,
         config: &Arc<ShardConfig>,
@@ -64,12 +68,13 @@ impl Line {
             leg,
             route,
             dialing: None,
+            replacing: None,
             offer: None,
             selection: None,
             local: None,
             last_sdp: String::new(),
             port: Port::Closed,
-            keys: config.key_seed.of_leg(call.0, member),
+            keys: config.key_seed.of_leg(call.0, nth),
             call,
             config: Arc::clone(config),
         }

@@ -40,7 +40,7 @@ impl Call {
         let open = |transfer: Box<Transferring>| {
             transfer.wish == Wish::Ours && !matches!(transfer.stage, Stage::Moved)
         };
-        if transfer.is_some_and(open) && self.transferred_to.is_none() {
+        if transfer.is_some_and(open) {
             self.tell_result(failure(None, reason), out);
         }
     }

@@ -16,6 +16,7 @@ use trunkline_sdp::media::Sound;
 use trunkline_signalling::Mono;
 use trunkline_signalling::dialog::Cx;
 
+use super::line::Line;
 use super::{Call, Phase};
 use crate::{Again, EndedBy, Output};
 
@@ -36,7 +37,8 @@ impl Call {
     /// without it.
     pub(super) fn seeks_agent(&mut self, now: Mono, out: &mut VecDeque<Output>) -> bool {
         let window = self.route.agent.reconnect;
-        let alone = self.others.is_empty() && self.transfer.is_none();
+        let left = |line: &Line| line.member == self.party || !line.leg.is_confirmed();
+        let alone = self.lines().all(left) && self.transfer.is_none();
         if self.phase != Phase::Talking || self.agent_away || window.is_zero() || !alone {
             return false;
         }

@@ -8,7 +8,8 @@
 //!                            ▼                                              ▼ or ours after 2 s
 //!                        NOTIFY with the code; as before                   gone
 //! ```
-//! A peer that hangs up behind its 202 has gone: the agent waits for who is called.
+//! A peer that hangs up behind its 202 has gone: the agent waits for who is called. In an attended transfer of the
+//! peer's the REFER names a call of its own that ours is to replace (RFC 5589 §7): our INVITE repeats that.
 
 use std::collections::VecDeque;
 
@@ -16,6 +17,7 @@ use trunkline_routing::{RouteTable, decide_transfer};
 use trunkline_sdp::control::{AgentNews, Transfer, TransferMode};
 use trunkline_sdp::{Hearing, Member, Members};
 use trunkline_signalling::dialog::{Cx, ReferIn};
+use trunkline_sip::headers::Replaces;
 use trunkline_sip::text::OneLine;
 
 use super::transfer::{MAX_TRANSFERS, PEER_HANGS_UP, Stage, Transferring, Wish};
@@ -42,10 +44,13 @@ impl Call {
             && self.joined.is_none()
             && !self.held
             && self.transfers < MAX_TRANSFERS;
-        let target = decide_transfer(table, &self.party_route(), &self.peer_host(), refer.to.uri.as_str());
-        let route = match target {
-            Ok(route) if free && route.bridge.is_ok() && self.agent_here => route,
-            refused => {
+        let fields = fields_of(refer);
+        // Fields but Replaces are refused with the address that they stand in.
+        let to = if fields.is_some() { refer.to.uri.without_headers() } else { refer.to.uri.as_str() };
+        let target = decide_transfer(table, &self.party_route(), &self.peer_host(), to);
+        let (route, fields) = match (target, fields) {
+            (Ok(route), Some(fields)) if free && route.bridge.is_ok() && self.agent_here => (route, fields),
+            (refused, _) => {
                 if let Err(refusal) = refused {
                     let sip_call_id = OneLine(self.first.sip_call_id());
                     // As it is for the debugger: the numbers in it are stars.
@@ -60,7 +65,8 @@ impl Call {
         self.on_line(party, cx, |line, cx| line.leg.answer_refer(cx, 202));
         let ask = Transfer { to: route.to.clone(), mode: TransferMode::Bridge, ..Transfer::default() };
         let stage = Stage::Referring { accepted: true, consult: None };
-        self.transfer = Some(Box::new(Transferring { ask, route, wish: Wish::Peers, stage, deadline: None }));
+        let wish = Wish::Peers;
+        self.transfer = Some(Box::new(Transferring { ask, route, wish, fields, stage, deadline: None }));
         self.call_target(cx, out);
         self.act(cx, out);
     }
@@ -74,6 +80,7 @@ impl Call {
             transfer.stage = Stage::Replaced { old };
             transfer.deadline = Some(cx.now.mono + PEER_HANGS_UP);
         }
+        out.push_back(Output::Party(self.handle, member));
         let talkers = Members::of(&[member, Member::AGENT]);
         self.arrange(Hearing::among(talkers), out);
         self.on_line(old, cx, |line, cx| line.leg.notify(cx, 200));
@@ -128,4 +135,22 @@ impl Call {
         }
         calling
     }
+}
+
+/// What our INVITE says for the sake of a REFER: who wanted it, and which dialog it replaces. `None` where the REFER
+/// would have other fields, or a Replaces that is none.
+fn fields_of(refer: &ReferIn) -> Option<Vec<(String, String)>> {
+    let mut fields: Vec<_> = refer.by.iter().map(|by| ("Referred-By".to_owned(), by.clone())).collect();
+    let mut wanted = refer.to.uri.headers();
+    if let Some((name, value)) = wanted.next() {
+        let replaces = Replaces::parse(&value).map(|replaces| replaces.to_string())?;
+        let fine =
+            name.eq_ignore_ascii_case("replaces") && replaces.bytes().all(|byte| byte.is_ascii_graphic());
+        if !fine || wanted.next().is_some() {
+            return None;
+        }
+        fields.push(("Replaces".to_owned(), replaces));
+        fields.push(("Require".to_owned(), "replaces".to_owned()));
+    }
+    Some(fields)
 }

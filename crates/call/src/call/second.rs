@@ -33,15 +33,15 @@ impl Call {
         &mut self,
         cx: &mut Cx<'_>,
         route: Route,
+        fields: Vec<(String, String)>,
         out: &mut VecDeque<Output>,
     ) -> Option<Member> {
-        let free = |member: &Member| self.line(*member).is_none();
-        let member = (1..Member::COUNT).filter_map(Member::leg).find(free)?;
+        let member = self.free_place()?;
         // A call that goes on through us counts as a hop, so that a loop ends (RFC 5393 §5).
         let max_forwards = self.hops.saturating_sub(1);
         let sip_call_id = self.config.spread.call_id_of(usize::from(self.config.shard), cx.tokens);
-        let place =
-            PlaceLine { member, sip_call_id, route: Arc::new(route), fields: Vec::new(), max_forwards };
+        let nth = self.next_leg();
+        let place = PlaceLine { member, nth, sip_call_id, route: Arc::new(route), fields, max_forwards };
         let line = Line::placing(self.handle, place, cx, &self.config)?;
         line.find(out);
         tracing::debug!(
@@ -50,6 +50,18 @@ impl Call {
         );
         self.others.push(line);
         Some(member)
+    }
+
+    /// The number of the call's next leg.
+    pub(super) const fn next_leg(&mut self) -> u32 {
+        self.legs += 1;
+        self.legs
+    }
+
+    /// A place in the room that no leg has.
+    pub(super) fn free_place(&self) -> Option<Member> {
+        let free = |member: &Member| self.line(*member).is_none();
+        (1..Member::COUNT).filter_map(Member::leg).find(free)
     }
 
     /// The way to such a leg is found, or this address has none.
@@ -93,6 +105,9 @@ impl Call {
             }
             return;
         };
+        if line.replacing.is_some() {
+            return self.place_has_port(cx, member, opened, out);
+        }
         let Some(address) = opened else {
             line.port = Port::Closed;
             if calling {
@@ -169,7 +184,7 @@ impl Call {
     }
 
     /// Whether a leg has been called and has not answered.
-    fn is_calling(&self, member: Member) -> bool {
+    pub(super) fn is_calling(&self, member: Member) -> bool {
         if self.is_calling_agent(member) {
             return true;
         }
@@ -198,7 +213,7 @@ impl Call {
     }
 
     /// Legs whose dialog and port are over are gone. Their places are free for others, who are not muted.
-    fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self) {
         let over = |line: &mut Line| line.leg.is_over() && line.port == Port::Closed;
         for mut line in self.others.extract_if(.., over) {
             self.muted = self.muted.without(line.member);

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use trunkline_routing::{Agent, Caller, Connect, Number, Pii, Route, RouteTable, Trunk, hides};
+use trunkline_sdp::Member;
 use trunkline_sdp::control::AgentAsk;
-use trunkline_sdp::{Description, Member, negotiate};
 use trunkline_signalling::dialog::{Cx, Ended};
 use trunkline_sip::Request;
 use trunkline_sip::text::OneLine;
@@ -35,10 +35,9 @@ impl Call {
     /// Rings at once and asks for the room and the agent.
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         // The leg may have refused the INVITE already: a session interval that is too short.
-        let Some(invite) = self.first.leg.invite() else {
+        if self.first.leg.invite().is_none() {
             return self.leg_ended(cx.now, Ended::Rejected(422), out);
-        };
-        let body = invite.body_of("application/sdp");
+        }
         tracing::debug!(
             call = %self.id,
             sip_call_id = %OneLine(self.first.sip_call_id()),
@@ -48,18 +47,8 @@ impl Call {
             "a call begins"
         );
         self.ring(cx, 100, None);
-        if let Err(reason) = self.first.terms() {
+        if let Err(reason) = self.first.read_offer() {
             return self.fail(cx, out, 488, EndedBy::Gateway, &reason);
-        }
-        if let Some(body) = body {
-            let Ok(offer) = Description::parse(&body) else {
-                return self.fail(cx, out, 488, EndedBy::Gateway, "the offer cannot be read");
-            };
-            match self.first.negotiate(&offer) {
-                Ok(selection) => self.first.selection = Some(selection),
-                Err(reason) => return self.fail(cx, out, 488, EndedBy::Gateway, &reason),
-            }
-            self.first.offer = Some(offer);
         }
         // A reliable 180 to an INVITE without an offer would have to carry ours, and there is no port
         // for it yet (RFC 3261 §13.2.1): such a caller hears of us with the 200.
@@ -199,20 +188,16 @@ impl Call {
 
     /// Answers once both the room and the agent are there.
     pub(super) fn proceed(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
-        let (Some(local), true) = (self.first.local, self.agent_ready) else {
+        if self.first.local.is_none() || !self.agent_ready {
             return;
-        };
+        }
         if self.is_outgoing() {
             return self.invite(cx, out);
         }
-        let sdp = match (&self.first.offer, &self.first.selection) {
-            (Some(offer), Some(selection)) => negotiate::answer(offer, selection, &local),
-            _ => match self.first.offer_of_ours(&local) {
-                Ok(sdp) => sdp,
-                Err(reason) => return self.fail(cx, out, 488, EndedBy::Gateway, &reason),
-            },
+        let sdp = match self.first.answer_to_invite() {
+            Ok(sdp) => sdp,
+            Err(reason) => return self.fail(cx, out, 488, EndedBy::Gateway, &reason),
         };
-        self.first.last_sdp.clone_from(&sdp);
         let early = self.announce && self.first.offer.is_some();
         if early {
             self.step("the announcement is played in a 183");

@@ -50,7 +50,7 @@ impl Call {
         };
         // Nobody in the room speaks for us.
         self.agent_here = false;
-        match self.add_leg(cx, route, out) {
+        match self.add_leg(cx, route, Vec::new(), out) {
             Some(member) => self.agent_leg = Some(AgentLeg::Called(member)),
             None => self.agent_leg_failed(cx, None, "its trunk has no address", out),
         }

@@ -49,8 +49,7 @@ impl Call {
         if why == Ended::PeerBye && self.party_goes(cx, out) {
             return;
         }
-        if why == Ended::PeerBye && self.moved_by_bye(out) {
-            self.linger(cx.now.mono);
+        if why == Ended::PeerBye && self.moved_by_bye(cx.now.mono, out) {
             self.close(cx.now, EndedBy::Gateway, "transferred", out);
         }
         self.leg_ended(cx.now, why, out);

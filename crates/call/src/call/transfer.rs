@@ -50,6 +50,8 @@ pub(super) struct Transferring {
     pub(super) ask: Transfer,
     pub(super) route: TransferRoute,
     pub(super) wish: Wish,
+    /// Fields of the second leg's INVITE.
+    pub(super) fields: Vec<(String, String)>,
     pub(super) stage: Stage,
     pub(super) deadline: Option<Mono>,
 }
@@ -78,6 +80,28 @@ pub(super) enum Stage {
     Consulting { member: Member },
     /// Who was called has the place of this leg, which is about to end.
     Replaced { old: Member },
+}
+
+impl Stage {
+    /// A leg has the place of another.
+    pub(super) fn hand_over(&mut self, old: Member, new: Member) {
+        match self {
+            Self::Referring { consult: Some(member), .. }
+            | Self::Calling { member }
+            | Self::Proving { member, .. }
+            | Self::Consulting { member }
+                if *member == old =>
+            {
+                *member = new;
+            }
+            Self::Referring { .. }
+            | Self::Moved
+            | Self::Calling { .. }
+            | Self::Proving { .. }
+            | Self::Consulting { .. }
+            | Self::Replaced { .. } => {}
+        }
+    }
 }
 
 impl Transferring {
@@ -152,7 +176,8 @@ impl Call {
         let refers = matches!(ask.mode, TransferMode::Cold) && !proves;
         let stage = Stage::Referring { accepted: false, consult: None };
         let refer_to = route.refer_to.clone();
-        self.transfer = Some(Box::new(Transferring { ask, route, wish: Wish::Ours, stage, deadline: None }));
+        let (wish, fields) = (Wish::Ours, Vec::new());
+        self.transfer = Some(Box::new(Transferring { ask, route, wish, fields, stage, deadline: None }));
         match refers {
             true => self.refer(cx, refer_to, None, out),
             false => self.call_target(cx, out),
@@ -211,10 +236,14 @@ impl Call {
     }
 
     /// The peer has hung up, and had taken our REFER: it put the caller through.
-    pub(super) fn moved_by_bye(&mut self, out: &mut VecDeque<Output>) -> bool {
+    pub(super) fn moved_by_bye(&mut self, now: Mono, out: &mut VecDeque<Output>) -> bool {
         match self.transfer.as_ref().map(|transfer| &transfer.stage) {
             Some(Stage::Referring { accepted: true, .. }) => {
+                self.linger(now);
                 self.through(out);
+                if let Some(transfer) = &mut self.transfer {
+                    transfer.stage = Stage::Moved;
+                }
                 true
             }
             Some(Stage::Moved) => true,
@@ -226,6 +255,7 @@ impl Call {
     pub(super) fn call_target(&mut self, cx: &mut Cx<'_>, out: &mut VecDeque<Output>) {
         let Some(transfer) = &mut self.transfer else { return };
         let (talks, ring) = (transfer.talks_first(), transfer.ask.ringing_timeout_seconds);
+        let fields = transfer.fields.clone();
         let route = match &transfer.route.bridge {
             Ok(route) => route.as_ref().clone(),
             Err(refusal) => {
@@ -235,7 +265,7 @@ impl Call {
         };
         let ring = ring.map_or(route.ringing_timeout, Duration::from_secs);
         let deadline = Some(cx.now.mono + ring);
-        let Some(member) = self.add_leg(cx, route, out) else {
+        let Some(member) = self.add_leg(cx, route, fields, out) else {
             return self.back(cx, out, None, "the call has no place for another leg");
         };
         if let Some(transfer) = &mut self.transfer {
@@ -244,11 +274,17 @@ impl Call {
                 return;
             }
         }
-        let sound = if talks { Sound::Music } else { Sound::Ringback };
-        out.push_back(Output::Play { call: self.handle, member: self.party, sound, repeat: true });
+        self.play_while_called(out);
         // The agent hears the telephone ring that it is to talk on; else nobody hears anybody for now.
         let talkers = if talks { Members::of(&[Member::AGENT, member]) } else { Members::NONE };
         self.arrange(Hearing::among(talkers), out);
+    }
+
+    /// The party hears music while the agent talks to who is called; else that it rings.
+    pub(super) fn play_while_called(&self, out: &mut VecDeque<Output>) {
+        let talks = self.transfer.as_ref().is_some_and(|transfer| transfer.talks_first());
+        let sound = if talks { Sound::Music } else { Sound::Ringback };
+        out.push_back(Output::Play { call: self.handle, member: self.party, sound, repeat: true });
     }
 
     /// The second leg is answered and can be heard.

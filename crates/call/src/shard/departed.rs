@@ -45,6 +45,11 @@ impl Departed {
         }
     }
 
+    /// Whether there is a dialog under that key with that tag of the peer's.
+    pub(super) fn has(&self, key: Fingerprint, remote_tag: &str) -> bool {
+        self.dialogs.get(&key).is_some_and(|(dialog, _)| dialog.remote_tag == remote_tag)
+    }
+
     pub(super) fn deadline(&self) -> Option<Mono> {
         self.ends.front().map(|(at, _)| *at)
     }

@@ -18,7 +18,7 @@ impl Shard {
             self.dialogs.insert(key, (handle, member));
             held.dialogs.push((member, key));
             if member != Member::FIRST {
-                self.outputs.push_back(Output::LegBegan(handle, member, call_id.to_owned()));
+                self.outputs.push_back(Output::LegBegan(handle, Box::new(held.call.leg_start(member))));
             }
         }
     }
@@ -30,6 +30,9 @@ impl Shard {
             let Some(at) = held.dialogs.iter().position(|(of, _)| *of == member) else { continue };
             let (_, key) = held.dialogs.remove(at);
             self.dialogs.remove(&key);
+            for (_, alias) in held.aliases.extract_if(.., |(of, _)| *of == member) {
+                self.aliases.release(alias, until);
+            }
             if let Some(remains) = remains {
                 self.departed.keep(key, remains, until);
             }
@@ -60,8 +63,11 @@ impl Shard {
         for (_, key) in &held.dialogs {
             self.dialogs.remove(key);
         }
-        if let Some(invite) = &held.invite {
+        for invite in held.invite.iter().chain(&held.replacing) {
             self.servers.remove(invite);
+        }
+        for (_, alias) in held.aliases.drain(..) {
+            self.aliases.release(alias, until);
         }
         for tx in &held.clients {
             self.clients.remove(tx);

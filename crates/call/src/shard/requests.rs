@@ -14,12 +14,13 @@ use trunkline_sip::{
     Flow, HeaderName, Message, Method, PeerNames, Request, Response, Transport, reply, text,
 };
 
+use super::replacing::wants_place;
 use super::{Held, LegOf, Shard};
 use crate::call::Call;
 use crate::{CallHandle, Output, PlaceCall, account};
 
 /// Option tags that may stand in Require, and media types of bodies that are understood.
-const EXTENSIONS: &[&str] = &["100rel", "timer"];
+const EXTENSIONS: &[&str] = &["100rel", "timer", "replaces"];
 const BODIES: &[&str] = &["application/sdp"];
 
 impl Shard {
@@ -31,6 +32,8 @@ impl Shard {
         match message {
             Message::Request(request) if request.method == Method::Invite => {
                 request.to().is_some_and(|to| to.tag().is_none())
+                    // It comes into a call that there is.
+                    && request.headers.first(&HeaderName::Replaces).is_none()
                     && !self.transactions.knows(request)
                     && self.is_peer(flow, names)
                     && !self.lacks_proof(request, flow, names, now)
@@ -75,12 +78,15 @@ impl Shard {
             if !known && !self.authenticate(request, flow, now) {
                 return;
             }
+            if !known && wants_place(request) && self.refuses_place(request, flow) {
+                return;
+            }
         }
         self.transactions.receive(message, flow, now.mono);
     }
 
     /// What we can do, for Allow, Unsupported and Accept.
-    fn capabilities(&self) -> Capabilities<'static> {
+    pub(super) fn capabilities(&self) -> Capabilities<'static> {
         // Whether a REFER is obeyed depends on its leg.
         let policy = InDialogPolicy { refer: true, ..self.config.in_dialog };
         Capabilities { methods: policy.methods(), extensions: EXTENSIONS, bodies: BODIES }
@@ -136,6 +142,10 @@ impl Shard {
         if let Some(name) = self.peer_name(flow) {
             self.transactions.name_peer(tx, &name);
         }
+        // RFC 3891 §3.
+        if request.method != Method::Invite && request.headers.first(&HeaderName::Replaces).is_some() {
+            return self.answer(tx, &request, 400, now);
+        }
         let in_dialog = request.to().is_some_and(|to| to.tag().is_some());
         if in_dialog {
             return match self.in_dialog_of(&request) {
@@ -157,7 +167,7 @@ impl Shard {
         }
     }
 
-    fn answer(&mut self, tx: ServerId, request: &Request, code: u16, now: Now) {
+    pub(super) fn answer(&mut self, tx: ServerId, request: &Request, code: u16, now: Now) {
         let tag = self.tokens.token();
         let mut response = reply::to(request, code, Some(&tag));
         if matches!(code, 200 | 405) {
@@ -165,7 +175,7 @@ impl Shard {
             let policy = InDialogPolicy { refer, ..self.config.in_dialog };
             response.headers.push(HeaderName::Allow, check::allow(policy.methods()));
             response.headers.push(HeaderName::Accept, "application/sdp");
-            response.headers.push(HeaderName::Supported, EXTENSIONS.join(", "));
+            response.headers.push(HeaderName::Supported, policy.extensions());
         }
         self.transactions.respond(tx, &response, now.mono);
     }
@@ -173,8 +183,7 @@ impl Shard {
     /// INVITE → route → a call, or a refusal with the code the decision names.
     fn invite(&mut self, tx: ServerId, request: Request, flow: Flow, now: Now) {
         if request.headers.first(&HeaderName::Replaces).is_some() {
-            let refusal = Refusal::of(481, "Replaces names no dialog of ours");
-            return self.refuse(tx, &request, flow, refusal, now);
+            return self.replace(tx, request, flow, now);
         }
         // What an INVITE does to routing or to a leg in the making, it does to its own call only.
         let judged = catch_unwind(AssertUnwindSafe(|| self.judge(tx, &request, flow, now)));
@@ -233,17 +242,24 @@ impl Shard {
             }
             Decision::Stranger => return Err(Refusal::of(403, "no trunk holds the source")),
         };
-        let address = self.config.advertised.on(&flow);
+        let terms = self.terms(&route.trunk, flow);
         let mut events = Vec::new();
         let mut cx =
             Cx { transactions: &mut self.transactions, tokens: &mut self.tokens, now, events: &mut events };
-        let peer_name = named(&route.trunk).or_else(|| proved(&self.names));
-        if let Some(name) = &peer_name {
+        if let Some(name) = &terms.peer_name {
             cx.transactions.name_peer(tx, name);
         }
-        let policy = InDialogPolicy { refer: route.trunk.accept_refer, ..self.config.in_dialog };
-        let terms = LegTerms { address, policy, peer_name, account: account::of_callers(&route.trunk) };
         Ok(Draft::of(&mut cx, tx, request, terms).map(|draft| (route, announce, draft)))
+    }
+
+    /// What a leg is told that comes by a trunk.
+    pub(super) fn terms(&self, trunk: &Trunk, flow: Flow) -> LegTerms {
+        LegTerms {
+            address: self.config.advertised.on(&flow),
+            policy: InDialogPolicy { refer: trunk.accept_refer, ..self.config.in_dialog },
+            peer_name: named(trunk).or_else(|| proved(&self.names)),
+            account: account::of_callers(trunk),
+        }
     }
 
     /// The name that the certificate at the other end of a flow should hold, should we have to connect to
@@ -289,15 +305,28 @@ impl Shard {
     fn take_in(&mut self, call: Call, invite: Option<ServerId>) {
         let handle = call.handle();
         self.outputs.push_back(Output::Began(handle, Box::new(call.start())));
-        let mut held = Held { call, dialogs: Vec::new(), invite, clients: Vec::new(), scheduled: None };
+        let mut held = Held {
+            call,
+            dialogs: Vec::new(),
+            invite,
+            replacing: Vec::new(),
+            aliases: Vec::new(),
+            clients: Vec::new(),
+            scheduled: None,
+        };
         self.follow_legs(&mut held, Now::default());
         self.calls.insert(handle, Box::new(held));
     }
 
-    /// Answers with a code and tells the edges why, and by which trunk it came.
-    fn refuse(&mut self, tx: ServerId, request: &Request, flow: Flow, refusal: Refusal, now: Now) {
+    /// Answers with a code and tells the edges why.
+    pub(super) fn refuse(&mut self, tx: ServerId, request: &Request, flow: Flow, refusal: Refusal, now: Now) {
+        self.answer(tx, request, refusal.code, now);
+        self.tell_refusal(request, flow, refusal);
+    }
+
+    /// Tells the edges why an INVITE is refused, and by which trunk it came.
+    pub(super) fn tell_refusal(&mut self, request: &Request, flow: Flow, refusal: Refusal) {
         let Refusal { code, reason, trunk } = refusal;
-        self.answer(tx, request, code, now);
         let id = request.call_id().map(|id| String::from_utf8_lossy(id).into_owned());
         self.outputs.push_back(Output::Refused {
             sip_call_id: id.unwrap_or_default(),
@@ -310,14 +339,14 @@ impl Shard {
 }
 
 /// Why an INVITE became no call.
-struct Refusal {
-    code: u16,
-    reason: String,
-    trunk: Option<String>,
+pub(super) struct Refusal {
+    pub(super) code: u16,
+    pub(super) reason: String,
+    pub(super) trunk: Option<String>,
 }
 
 impl Refusal {
-    fn of(code: u16, reason: &str) -> Self {
+    pub(super) fn of(code: u16, reason: &str) -> Self {
         Self { code, reason: reason.to_owned(), trunk: None }
     }
 }

@@ -22,6 +22,7 @@ mod mishaps;
 mod outgoing;
 mod placed;
 mod reconnect;
+mod replaced;
 mod sip_agent;
 mod transfers;
 mod trunks;

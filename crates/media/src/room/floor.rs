@@ -23,6 +23,8 @@ pub(crate) struct Floor {
     pub(crate) seat: Seat,
     pub(crate) told: Told,
     pub(super) hearing: Hearing,
+    /// Whom the call is with: the first leg, or who has its place.
+    pub(super) party: Member,
     /// The legs whose key presses go to the call.
     pub(super) listened: Members,
     pub(super) plan: Plan,
@@ -37,11 +39,11 @@ impl Floor {
     /// The step of a clock that nothing else sets.
     pub(super) const USUAL_STEP: u32 = 20;
 
-    /// Listens to the first leg's speech for an agent that wants to know and hears it.
+    /// Listens to the party's speech for an agent that wants to know and hears it.
     pub(super) fn listen_for_speech(&mut self, now: Instant) {
         let wanted = self.seat.agent.as_ref().is_some_and(|agent| agent.wants_speech())
-            && self.hearing.of(Member::AGENT).contains(Member::FIRST);
-        if let Some(line) = self.line(Member::FIRST) {
+            && self.hearing.of(Member::AGENT).contains(self.party);
+        if let Some(line) = self.line(self.party) {
             let ear = line.ear.take();
             line.ear = wanted.then(|| ear.unwrap_or_else(|| Ear::new(now)));
         }

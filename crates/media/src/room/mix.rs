@@ -96,13 +96,12 @@ impl Floor {
         }
     }
 
-    /// The first leg on the left of the recording, everybody else on the right.
+    /// The party on the left of the recording, everybody else on the right.
     fn record(&mut self, frames: Option<&Frames>, length: usize) {
         let Some(tap) = &mut self.tap else { return };
         let (mut left, mut right) = ([0; MAX_PAYLOAD], [0; MAX_PAYLOAD]);
-        let first = Members::of(&[Member::FIRST]);
-        let others = self.plan.mixed.without(Member::FIRST);
-        sum(frames, first, &mut left[..length]);
+        let others = self.plan.mixed.without(self.party);
+        sum(frames, Members::of(&[self.party]), &mut left[..length]);
         sum(frames, others, &mut right[..length]);
         if !tap.hear(&left[..length], &right[..length]) {
             self.tap = None;

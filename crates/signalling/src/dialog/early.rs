@@ -60,6 +60,11 @@ impl EarlyDialogs {
         Some(early.dialog.remote_tag.clone())
     }
 
+    /// Whether there is one with such a tag of the peer's.
+    pub(super) fn has(&self, is_remote: impl Fn(&str) -> bool) -> bool {
+        self.0.iter().any(|early| is_remote(&early.dialog.remote_tag))
+    }
+
     /// Takes a dialog out, with what it described; the others are over.
     pub(super) fn win(&mut self, tag: &str) -> Option<(Dialog, Bytes)> {
         let at = self.0.iter().position(|early| early.dialog.remote_tag == tag);

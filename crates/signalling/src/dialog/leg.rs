@@ -202,7 +202,8 @@ impl Leg {
             State::Leaving { bye } => Some(bye),
             State::New | State::Incoming { .. } | State::Confirmed | State::Ended => None,
         };
-        [own, self.refresh, self.refer_transaction(), self.reoffer_transaction()].into_iter().flatten()
+        let told = self.notify_transaction();
+        [own, self.refresh, self.refer_transaction(), self.reoffer_transaction(), told].into_iter().flatten()
     }
 
     /// A request inside the dialog.
@@ -278,6 +279,7 @@ impl Leg {
             _ if self.refresh == Some(tx) => self.refresh_response(cx, response),
             _ if self.refer_transaction() == Some(tx) => self.refer_response(cx, response),
             _ if self.reoffer_transaction() == Some(tx) => self.reoffer_response(cx, response),
+            _ if self.notify_transaction() == Some(tx) => self.notify_response(cx, response),
             // A copy of the 2xx to our INVITE: its ACK was lost.
             _ if is_ok_to_invite(response) => self.handle_stray_ok(cx, response),
             _ => {}

@@ -10,7 +10,7 @@ pub struct InDialogPolicy {
     pub info: bool,
     /// MESSAGE is answered 200 and passed up.
     pub message: bool,
-    /// REFER is passed up, to be answered.
+    /// REFER is passed up, to be answered; and INVITEs may take over the dialog (Replaces).
     pub refer: bool,
 }
 
@@ -56,6 +56,12 @@ const MESSAGE_REFER: &[Method] = &[
 ];
 
 impl InDialogPolicy {
+    /// Extensions that we serve, for Supported (RFC 3891 §6.1 for the last).
+    #[must_use]
+    pub const fn extensions(self) -> &'static str {
+        if self.refer { "100rel, timer, replaces" } else { "100rel, timer" }
+    }
+
     /// Methods that we serve, for Allow.
     #[must_use]
     pub fn methods(self) -> &'static [Method] {

@@ -6,6 +6,7 @@
 //!         (behind   │ 401, 407: once more with the answer
 //!         an ACK)   └── 300 and more ─▶ refused, over; no answer at all: unanswered, over
 //! peer's: REFER ─▶ Wanted ── answer_refer 202 ─▶ Subscribed ── notify 100, at last a final code ─▶ over
+//!                   │               (a NOTIFY that is challenged: 401, 407: once more with the answer)
 //!                   └── 603 ─▶ over
 //! ```
 //! For how long a transfer is followed is the call's affair.
@@ -51,6 +52,8 @@ pub enum Referred {
 pub struct ReferIn {
     /// Whom to call.
     pub to: NameAddr,
+    /// Who wants it, as the request that it leads to repeats (RFC 3892 §2.2).
+    pub by: Option<String>,
 }
 
 /// What a leg keeps of REFERs, once there was one.
@@ -60,6 +63,7 @@ pub(super) struct Referrals {
     /// There was one of ours: NOTIFYs that come late are answered.
     known: bool,
     theirs: Option<Theirs>,
+    telling: Option<Telling>,
 }
 
 #[derive(Debug)]
@@ -94,6 +98,15 @@ struct Theirs {
     id: u32,
     /// The peer wants no NOTIFY (RFC 4488).
     quiet: bool,
+}
+
+/// A NOTIFY of ours that has no answer.
+#[derive(Debug, Clone, Copy)]
+struct Telling {
+    tx: ClientId,
+    /// The subscription, and what it is told.
+    id: u32,
+    code: u16,
 }
 
 impl Leg {
@@ -221,9 +234,10 @@ impl Leg {
         let refer_sub = request.headers.text(&HeaderName::ReferSub).unwrap_or_default();
         let quiet = refer_sub.split(';').next().is_some_and(|s| s.trim().eq_ignore_ascii_case("false"));
         drop(refer_sub);
+        let by = request.headers.text(&HeaderName::ReferredBy).map(std::borrow::Cow::into_owned);
         let id = request.cseq().map_or(0, |cseq| cseq.number);
         referrals.theirs = Some(Theirs { request: Box::new(request), tx: Some(tx), id, quiet });
-        cx.events.push(LegEvent::Refer(ReferIn { to }));
+        cx.events.push(LegEvent::Refer(ReferIn { to, by }));
     }
 
     /// Answers the peer's REFER: 202, and a first NOTIFY where it wants any, or a refusal.
@@ -254,9 +268,12 @@ impl Leg {
         {
             referrals.theirs = None;
         }
-        if quiet || !self.is_confirmed() {
-            return;
+        if !quiet && self.is_confirmed() {
+            self.send_notify(cx, id, code);
         }
+    }
+
+    fn send_notify(&mut self, cx: &mut Cx<'_>, id: u32, code: u16) {
         let mut request = self.dialog.request(Method::Notify, cx.tokens);
         request.headers.push(HeaderName::Event, format!("refer;id={id}"));
         let state = match code {
@@ -267,7 +284,25 @@ impl Leg {
         request.headers.push(HeaderName::ContentType, "message/sipfrag;version=2.0");
         request.body = Bytes::from(format!("SIP/2.0 {code} {}\r\n", reason_phrase(code)));
         self.sign(&mut request, cx);
-        cx.transactions.request(request, self.dialog.target(), cx.now.mono);
+        let tx = cx.transactions.request(request, self.dialog.target(), cx.now.mono);
+        self.referrals.get_or_insert_default().telling = Some(Telling { tx, id, code });
+    }
+
+    /// The transaction of our last NOTIFY, while it has no final response.
+    pub(super) fn notify_transaction(&self) -> Option<ClientId> {
+        self.referrals.as_ref()?.telling.map(|telling| telling.tx)
+    }
+
+    /// The peer has heard it, or asks who tells.
+    pub(super) fn notify_response(&mut self, cx: &mut Cx<'_>, response: &Response) {
+        if response.code() < 200 {
+            return;
+        }
+        let telling = self.referrals.as_mut().and_then(|known| known.telling.take());
+        let again = self.challenged(response) && self.is_confirmed();
+        if let Some(Telling { id, code, .. }) = telling.filter(|_| again) {
+            self.send_notify(cx, id, code);
+        }
     }
 }
 

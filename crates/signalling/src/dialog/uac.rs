@@ -148,7 +148,7 @@ impl Leg {
     fn send_invite(&mut self, cx: &mut Cx<'_>) {
         let mut invite = self.dialog.request(Method::Invite, cx.tokens);
         invite.headers.push(HeaderName::Allow, check::allow(self.policy.methods()));
-        invite.headers.push(HeaderName::Supported, "100rel, timer");
+        invite.headers.push(HeaderName::Supported, self.policy.extensions());
         let Some(placing) = &mut self.placing else { return };
         placing.early.clear();
         for (name, value) in placing.identity.iter().chain(&placing.fields) {

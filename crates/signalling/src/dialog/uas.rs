@@ -257,7 +257,7 @@ impl Leg {
     pub(super) fn put_dialog_fields(&self, response: &mut Response) {
         response.headers.push(HeaderName::Contact, self.dialog.contact());
         response.headers.push(HeaderName::Allow, check::allow(self.policy.methods()));
-        response.headers.push(HeaderName::Supported, "100rel, timer");
+        response.headers.push(HeaderName::Supported, self.policy.extensions());
     }
 }
 

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use serde_json::json;
-use trunkline_call::{CallHandle, Input, RoomEvent, Shard, Timestamp};
+use trunkline_call::{CallHandle, Input, LegStart, RoomEvent, Shard, Timestamp};
 use trunkline_sdp::Member;
 use trunkline_sdp::control::TransferResult;
 use trunkline_sip::text::OneLine;
 
 use super::Edges;
+use crate::aliases::replaced;
 use crate::masking::digits_hidden;
 
 /// What is known of a call before it has begun.
@@ -58,9 +59,25 @@ impl Edges {
         }
     }
 
-    /// A further leg is called.
-    pub(super) fn leg_began(&self, call: CallHandle, member: Member, sip_call_id: String) {
-        self.calls.leg_began(call, &member.to_string(), sip_call_id, self.clock.now());
+    /// Hands over what begins no call; the messages of a leg that comes into one are kept from its INVITE on.
+    pub(super) fn hand_over_to_call(&self, shard: &mut Shard, input: Input) {
+        let comes = match &input {
+            Input::Message(message, ..) if replaced(message).is_some() => Some((**message).clone()),
+            _ => None,
+        };
+        let Some((message, call_id)) = comes.and_then(|it| it.call_id().cloned().map(|id| (it, id))) else {
+            return self.hand_over(shard, input);
+        };
+        let opened = self.calls.ladders.open(shard.index(), &call_id);
+        self.hand_over(shard, input);
+        if opened && !shard.keeps(&message) {
+            self.calls.ladders.forget(shard.index(), &call_id);
+        }
+    }
+
+    /// A further leg is called, or comes.
+    pub(super) fn leg_began(&self, call: CallHandle, start: LegStart) {
+        self.calls.leg_began(call, start, self.clock.now());
     }
 
     /// A leg leaves the room.

@@ -115,6 +115,11 @@ pub(super) fn start_shards(
     let key_seed = KeySeed::new(random_bytes().context(no_chance)?);
     // One key and one book for all shards.
     let challenger = Challenger::new(random_bytes().context(no_chance)?, Arc::<Nonces>::default());
+    // Else the first question about one would wait for them on its shard, and all its calls with it.
+    std::thread::Builder::new()
+        .name("plans".to_owned())
+        .spawn(trunkline_routing::read_numbering_plans)
+        .context("no thread could be started")?;
     let mut drivers = JoinSet::new();
     for (index, queues) in queues.into_iter().enumerate() {
         let config = shard_config(node, (index, edges.dispatcher.spread()), key, key_seed, &challenger);

@@ -27,6 +27,34 @@ impl Line {
         self.media_is_fine(selection)
     }
 
+    /// Reads what its INVITE offers, where that offers anything.
+    ///
+    /// # Errors
+    /// Why it cannot be taken.
+    pub(in crate::call) fn read_offer(&mut self) -> Result<(), String> {
+        self.terms()?;
+        let body = self.leg.invite().and_then(|invite| invite.body_of("application/sdp"));
+        let Some(body) = body else { return Ok(()) };
+        let offer = Description::parse(&body).map_err(|_| "the offer cannot be read".to_owned())?;
+        self.selection = Some(self.negotiate(&offer)?);
+        self.offer = Some(offer);
+        Ok(())
+    }
+
+    /// What answers its INVITE: our answer, or our offer where it had none.
+    ///
+    /// # Errors
+    /// Where there can be neither.
+    pub(in crate::call) fn answer_to_invite(&mut self) -> Result<String, String> {
+        let local = self.local.ok_or("there is no media port yet")?;
+        let sdp = match (&self.offer, &self.selection) {
+            (Some(offer), Some(selection)) => negotiate::answer(offer, selection, &local),
+            _ => self.offer_of_ours(&local)?,
+        };
+        self.last_sdp.clone_from(&sdp);
+        Ok(sdp)
+    }
+
     /// Chooses from an offer in mid-call. Our key stays where the stream does; one that moves, or has
     /// another key of the peer's, gets a new one, for both sides then count its packets anew (RFC 4568
     /// §7.1.4).

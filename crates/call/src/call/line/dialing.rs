@@ -26,8 +26,9 @@ const MAX_FOLLOWED: usize = 5;
 /// A leg to be placed.
 #[derive(Debug)]
 pub(in crate::call) struct PlaceLine {
-    /// Its place in the room.
+    /// Its place in the room, and its number among the call's legs.
     pub(in crate::call) member: Member,
+    pub(in crate::call) nth: u32,
     /// Its Call-ID.
     pub(in crate::call) sip_call_id: String,
     /// What routing decided.
@@ -85,7 +86,7 @@ impl Line {
         cx: &mut Cx<'_>,
         config: &Arc<ShardConfig>,
     ) -> Option<Self> {
-        let PlaceLine { member, sip_call_id, route, fields, max_forwards } = place;
+        let PlaceLine { member, nth, sip_call_id, route, fields, max_forwards } = place;
         let trunk = &route.trunk;
         let mut places = ordered(&route, cx);
         let place = places.pop()?;
@@ -103,7 +104,7 @@ impl Line {
             max_forwards,
         };
         let leg = Leg::placing(cx, plan);
-        let mut line = Self::new(call, member, leg, route, config);
+        let mut line = Self::new(call, (member, nth), leg, route, config);
         line.dialing = Some(Box::new(Dialing {
             places,
             place,
@@ -190,6 +191,8 @@ impl Line {
         if !((redirected || (elsewhere && fresh)) && self.next_address(out)) {
             return false;
         }
+        // Who was offered these keys is not to read what another hears.
+        self.keys = self.keys.next();
         if let Some(dialing) = &self.dialing {
             self.leg.reopen(dialing.place.request_uri.clone());
         }

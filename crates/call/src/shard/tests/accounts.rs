@@ -4,7 +4,7 @@ use trunkline_sdp::control::Fallback;
 use trunkline_sip::{HeaderName, Request};
 
 use super::outgoing::{challenge, field, methods};
-use super::transfers::{TABLES, answer, over, refer, results, talking_by};
+use super::transfers::{TABLES, answer, fragments, hang_up, over, peer_refers, refer, results, talking_by};
 use super::*;
 
 fn tables(realm: &str) -> String {
@@ -61,4 +61,21 @@ fn a_caller_learns_nothing_of_the_password_for_another_realm_or_elsewhere() {
     assert!(challenged_bye(&tables(""), home, "carrier.example").is_empty());
     // The caller has our requests go to another host than the one that it called from.
     assert!(challenged_bye(&tables(REALM), "caller@198.51.100.7:5060", "carrier.example").is_empty());
+}
+
+#[test]
+fn a_notify_that_is_challenged_tells_once_more() {
+    let (mut bench, call, tag) = talking_by(&tables(&format!("accept_refer = true\n{REALM}")));
+    let said = peer_refers(&mut bench, 2, &tag, "");
+    let notify = &said.requests[0];
+    let said = bench.receive(&challenge(notify, 407, "carrier.example", ""));
+    assert_eq!((methods(&said), fragments(&said)), (vec!["NOTIFY"], vec!["SIP/2.0 100 Trying".to_owned()]));
+    let again = &said.requests[0];
+    assert!(field(again, &HeaderName::ProxyAuthorization).contains("nc=00000001"));
+    assert_eq!(field(again, &HeaderName::Event), field(notify, &HeaderName::Event));
+    assert!(
+        methods(&bench.receive(&challenge(again, 407, "carrier.example", ""))).is_empty(),
+        "not for ever"
+    );
+    hang_up(&mut bench, call);
 }

@@ -2,6 +2,7 @@
 
 use trunkline_sdp::media::MediaSpec;
 
+use super::outgoing::{flow, methods, response, ring_by};
 use super::*;
 
 const KEY: &str = "a=crypto:2 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n";
@@ -123,4 +124,20 @@ fn two_calls_have_keys_of_their_own() {
     };
     let (one, two) = (key("a").expect("keys"), key("b").expect("keys"));
     assert_ne!(one, two);
+}
+
+#[test]
+fn the_next_address_is_offered_another_key_than_the_first_one_has_seen() {
+    let mut bench = Bench::new();
+    let encrypts = "media_encryption = \"require\"\nsdes_over_plaintext = true\nauth_username";
+    let (call, invite) = ring_by(&mut bench, |tables| tables.replacen("auth_username", encrypts, 1));
+    let key = |request: &trunkline_sip::Request| {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        body.lines().find(|line| line.starts_with("a=crypto:")).map(str::to_owned).expect("a key")
+    };
+    bench.receive(&response(&invite, 503, "t", "").to_bytes());
+    let said = bench.input(Input::FlowFound(call, Member::FIRST, Ok((flow("192.0.2.30:5060"), false))));
+    assert_eq!(methods(&said), ["INVITE"]);
+    assert_ne!(key(&said.requests[0]), key(&invite));
+    bench.input(Input::HangUp(call));
 }

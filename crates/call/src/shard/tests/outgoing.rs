@@ -6,7 +6,7 @@ use trunkline_sip::{HeaderName, Request, reply};
 use super::*;
 use crate::{PlaceCall, Status};
 
-const TABLES: &str = r#"
+pub(super) const TABLES: &str = r#"
 [[trunk]]
 name = "carrier"
 allowed_addresses = ["192.0.2.0/24"]

@@ -81,6 +81,31 @@ fn the_caller_is_on_the_left_and_all_others_are_on_the_right() {
 }
 
 #[test]
+fn who_has_the_callers_place_is_on_the_left_without_a_gap() {
+    let start = Instant::now();
+    let mut room = empty(start);
+    let mut caller = Peer::comes(&mut room, 0, Codec::Pcmu, 20, 400.0, start);
+    room.join(Box::new(Sings::default()), start);
+    room.start(start);
+    let recorded = Recorded::new("place");
+    recorded.begin(&mut room);
+    talk(&mut room, &mut [&mut caller], 0..60, start);
+    let mut next = Peer::comes(&mut room, 1, Codec::Pcma, 20, 700.0, start);
+    talk(&mut room, &mut [&mut caller, &mut next], 60..80, start);
+    room.party(member(1), start);
+    let mut hearing = Hearing::among(Members::of(&[member(0), Member::AGENT]));
+    hearing.hand_over(member(0), member(1));
+    room.arrange(hearing, start);
+    room.remove(member(0));
+    talk(&mut room, &mut [&mut next], 80..150, start);
+    let [left, right] = recorded.channels(&mut room);
+    assert_eq!([400.0, 700.0].map(|hertz| loud(&left[2000..6000], hertz)), [true, false]);
+    assert_eq!([400.0, 700.0].map(|hertz| loud(&left[8000..12_000], hertz)), [false, true]);
+    // The agent sings on.
+    assert!((2000..12_000).step_by(1000).all(|from| loud(&right[from..from + 1000], 1100.0)));
+}
+
+#[test]
 fn two_who_exchange_frames_undecoded_and_an_echo_are_recorded_too_and_hear_the_same_as_without() {
     let start = Instant::now();
     let mut room = empty(start);
