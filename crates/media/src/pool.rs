@@ -48,7 +48,7 @@ pub enum Report {
 struct Thread {
     /// What is to be done in which room; `None` once the pool is gone.
     commands: Sender<Option<(u64, Command)>>,
-    waker: Waker,
+    waker: Arc<Waker>,
     /// Commands were sent since the thread was last woken.
     waiting: AtomicBool,
     handle: JoinHandle<()>,
@@ -103,10 +103,11 @@ impl Pool {
         let mut threads = Vec::new();
         for index in 0..config.threads {
             let poll = Poll::new()?;
-            let waker = Waker::new(poll.registry(), wake_token())?;
+            let waker = Arc::new(Waker::new(poll.registry(), wake_token())?);
             let (commands, receiver) = channel();
             let worker = Worker {
                 poll,
+                _waker: Arc::clone(&waker),
                 commands: receiver,
                 sink: Arc::clone(&sink),
                 ports: Arc::clone(&ports),

@@ -10,7 +10,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Token, Waker};
 use trunkline_sdp::media::RoomEvent;
 
 use crate::participant::Readiness;
@@ -35,6 +35,8 @@ pub(crate) use commands::Command;
 
 pub(crate) struct Worker {
     pub(crate) poll: Poll,
+    /// Kept open: were it closed behind the pool's last word, the poll would forget that it was woken.
+    pub(crate) _waker: Arc<Waker>,
     /// `None` once the pool is gone.
     pub(crate) commands: Receiver<Option<(u64, Command)>>,
     pub(crate) sink: Sink,

@@ -100,6 +100,23 @@ fn legs_come_into_a_room_and_leave_it_and_their_ports_come_back() {
     assert_eq!(locked(&pool.ports).free(), 4);
 }
 
+/// The thread that is asked to end is often not yet waiting, or busy, when the pool is gone already.
+#[test]
+fn threads_end_with_their_pool_whatever_they_are_at() {
+    for turn in 0..200 {
+        let (pool, reports) = pool(46_200..=46_203);
+        if turn % 2 == 0 {
+            assert!(pool.open(1, Member::FIRST, HERE, Some(spec()), 7).is_some());
+            pool.begin(1);
+            pool.flush();
+        }
+        drop(pool);
+        // What reports goes with the threads.
+        let end = std::iter::repeat_with(|| reports.recv_timeout(SOON)).find_map(Result::err);
+        assert_eq!(end, Some(std::sync::mpsc::RecvTimeoutError::Disconnected), "turn {turn}");
+    }
+}
+
 /// Of a leg that heard nothing.
 fn next_stats() -> MediaStats {
     crate::Quality::new(8000).stats()
