@@ -127,9 +127,11 @@ pub struct Transfer {
     pub requires_confirmation: bool,
     /// The one who is called enters this before the two are joined.
     #[serde(default)]
+    #[cfg_attr(test, schemars(regex(pattern = r"^[0-9*#A-D]{1,32}$")))]
     pub passcode: Option<String>,
     /// How long it may ring, seconds; the number's where absent.
     #[serde(default)]
+    #[cfg_attr(test, schemars(range(min = 1, max = 300)))]
     pub ringing_timeout_seconds: Option<u64>,
 }
 
