@@ -1,7 +1,8 @@
-//! `cargo xtask bench load | soak | dtmf`: the daemon under load, beside its peers.
+//! `cargo xtask bench load | kinds | soak | dtmf`: the daemon under load, beside its peers.
 //!
 //! ```text
 //! cargo xtask bench load [--rounds 3] [--seconds 20] [--kit ../shared/perf]
+//! cargo xtask bench kinds [--rounds 3] [--seconds 20]     (the last table of load by itself)
 //! cargo xtask bench soak [--calls 100000 | --minutes 60]
 //! cargo xtask bench dtmf
 //! ```
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let options = Options::read(arguments.get(1..).unwrap_or_default())?;
     match arguments.first().map(String::as_str) {
         Some("load") => load::run(&options),
+        Some("kinds") => load::kinds(&options),
         Some("soak") => soak::run(&options),
         Some("dtmf") => crate::run_with(crate::cargo().args([
             "bench",
@@ -32,7 +34,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
             "--bench",
             "dtmf",
         ])),
-        _ => bail!("write: cargo xtask bench load | soak | dtmf"),
+        _ => bail!("write: cargo xtask bench load | kinds | soak | dtmf"),
     }
 }
 

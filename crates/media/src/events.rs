@@ -3,6 +3,14 @@
 //! An event is known by its RTP timestamp, so copies, late packets and lost ends change nothing. A
 //! key held for longer than a duration can say goes on in a new segment whose timestamp is where
 //! the one before ended (§2.5.1.3); that is still the same press.
+//!
+//! ```text
+//!          first packet: the digit
+//! none ─────────────────────────────▶ pressed ◀─┐ the same timestamp: longer, or at its end; nothing is told
+//!                                        │ └────┘ an older timestamp: late, dropped
+//!                                        ├── a newer one that goes on where this one's time was up: the same press
+//!                                        └── any other newer one: the next press, its digit is told
+//! ```
 
 /// Turns event packets into digits.
 #[derive(Debug, Default)]

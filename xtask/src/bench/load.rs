@@ -84,6 +84,19 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Measures the calls with audio of every kind only.
+pub(super) fn kinds(options: &Options) -> anyhow::Result<()> {
+    let binary = daemon::build()?;
+    let kit = Kit::build(&options.kit)?;
+    let mut kinds = kinds::Kinds::default();
+    for round in 1..=options.rounds {
+        eprintln!("round {round} of {}", options.rounds);
+        kinds.turn(&kit, &binary, &root().join("target/bench"), options.seconds)?;
+    }
+    kinds.print();
+    Ok(())
+}
+
 fn line(what: &'static str, unit: &'static str, bound: &'static str) -> Line {
     Line { what, unit, bound, ours: Vec::new(), peer: Vec::new() }
 }

@@ -5,6 +5,13 @@
 //! its trunk where that names the realm, and only requests that go back to the host it came from are answered
 //! for: whoever calls in could else have us show what we make of the password (RFC 3261 §26.1). The server and a
 //! proxy before it may both ask; each has its own challenge.
+//!
+//! ```text
+//!              401 or 407 of our realm             2xx
+//! unasked ───────────────────────────▶ tried ───────────────▶ proved: later requests are signed at once, nc + 1
+//!    │                                   │ stale, once: tried with the new nonce │ a new challenge: tried
+//!    └ another realm's: refused          └ any other: refused, the password is wrong
+//! ```
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,12 @@
 //! Reliable provisional responses, as UAS (RFC 3262 §3): one at a time, sent again until its PRACK.
+//!
+//! ```text
+//!                 send                    PRACK with its RSeq
+//! nothing ─────────────────▶ pending ──────────────────────────▶ nothing, or the next that waited is pending
+//!   pending: another send waits (4 at most)   │ T1, doubling: sent again
+//!                                             │ 64×T1: the INVITE is refused
+//!                                             ▼ a final response: stopped, a PRACK under way is still taken
+//! ```
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,4 +1,14 @@
 //! Session timers (RFC 4028): asked for or imposed by the peer, refreshed by whoever was chosen.
+//!
+//! ```text
+//!                 half the interval, where we refresh
+//! agreed ─▶ running ──────────────────────────────────▶ refreshing ── 2xx ─▶ running, from now
+//!            │ │  ▲ the peer's refresh: from now         │ 422: at once with its Min-SE, the first time
+//!            │ └──┘                                      │ 408, 481: the peer has no dialog any more, BYE
+//!            │   ▲          any other refusal, 491 too   │
+//!            │   └── running, to refresh at `retry` ◀────┘
+//!            └── the interval less min(32 s, a third) is over, refreshing or not ─▶ expired: BYE
+//! ```
 
 use std::time::Duration;
 

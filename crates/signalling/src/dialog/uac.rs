@@ -1,4 +1,16 @@
 //! The side that calls: INVITE, CANCEL, ACK (RFC 3261 §9.1, §13.2), redirections (§8.1.3.4).
+//!
+//! ```text
+//!       INVITE              1xx: an early dialog for each To tag
+//! New ─────────▶ Calling ───────────────────────────────────────▶ Calling
+//!   ▲              │ │ 401, 407 (answered once each), 422 (once): INVITE again, the next CSeq
+//!   │              │ ├── 2xx: ACK; its early dialog is the dialog ─▶ Confirmed; other branches' 2xx: ACK, BYE
+//!   │ reopen       │ └── 3xx to 6xx, no answer ─▶ Ended
+//!   └──────────────┼──────────────────────────────┘ the line tries another place (`call/line/dialing.rs`)
+//!                  ▼ given up
+//!             Cancelling ── at the first 1xx: CANCEL ── 487 ─▶ Ended
+//!                  └── 2xx that crossed it: ACK, BYE ─▶ Leaving
+//! ```
 
 use std::sync::Arc;
 

@@ -1,5 +1,12 @@
 //! A 2xx that waits for its ACK (RFC 3261 §13.3.1.4): sent again at T1, doubling to T2, over every
 //! transport; given up after 64×T1.
+//!
+//! ```text
+//!            ┌─ T1, 2×T1, … T2: sent again ─┐
+//! 2xx sent ─▶ unacked ◀─────────────────────┘
+//!              ├── ACK ─▶ gone; a hang-up that waited goes out
+//!              └── 64×T1 ─▶ given up: BYE
+//! ```
 
 use std::time::Duration;
 

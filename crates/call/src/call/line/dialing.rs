@@ -1,4 +1,12 @@
 //! A leg that we place: to its trunk's addresses in their order, until one takes it.
+//!
+//! ```text
+//! find ──── way found ──▶ invite ── 1xx of the callee's side ─▶ progressed ── 2xx ─▶ answered
+//!  ▲ │                      │                                      └── refused ─▶ over
+//!  │ └ none ─┐              ├── 503, no answer ─▶ the next of the address's hosts (SRV), then the next address
+//!  │         ▼              ├── 300 to 302, where the trunk follows ─▶ the places named, then the others
+//!  └── another place ◀──────┘── any other refusal, or no place left ─▶ over
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::Arc;
