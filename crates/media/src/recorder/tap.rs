@@ -4,8 +4,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 /// Samples of a channel in a block: 200 ms.
 pub(super) const BLOCK: usize = 1600;
-/// Blocks of a recording: what a disk may be late, 1.2 s. 38 KB, so that a recorded call stays below 64.
-pub(super) const BLOCKS: usize = 6;
+/// Blocks of a recording: what a disk may be late, 2 s. 64 KB.
+pub(super) const BLOCKS: usize = 10;
 
 /// A piece of a recording.
 pub(super) struct Block {
