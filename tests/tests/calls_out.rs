@@ -458,6 +458,35 @@ fn a_call_is_recorded_held_muted_and_played_to_by_request() {
 }
 
 #[test]
+fn a_transfer_counts_towards_the_limits_of_its_trunk() {
+    for (most, ok) in [(1, false), (2, true)] {
+        let media = free_port().to_string();
+        let silent = ["-key", "mport", &media, "-key", "tool", "--silent --secs 0.1"];
+        let calls = if ok { "2" } else { "1" };
+        let mut callee = Callee::new("uas_answer", "u1", &[&silent[..], &["-m", calls]].concat());
+        let tables = tables(&format!("127.0.0.1:{}", callee.port), &format!("max_calls = {most}\n"))
+            .replace("inbound = \"echo\"", "inbound = \"echo\"\nallowed_destinations = [\"+1415*\"]");
+        let daemon = Setup::new(&tables).environment("TEST_SIP_PASSWORD", "s3cret").start();
+        let (_, placed) = post(&daemon, &wanted());
+        let id = placed["id"].as_str().expect("an id").to_owned();
+        poll("the answer", || (call(&daemon, &id)["status"] == "active").then_some(()));
+        let bridge = json!({"to": "+14155550123", "mode": "bridge"}).to_string();
+        let asked = http::request(daemon.api, "POST", &format!("/v1/calls/{id}/transfer"), JSON, &bridge);
+        assert_eq!(asked.0, 202, "{}", asked.1);
+        let result = poll("what came of it", || {
+            Some(call(&daemon, &id)["transfer"].clone()).filter(|told| told["ok"].is_boolean())
+        });
+        assert_eq!(result["ok"], ok, "max_calls = {most}: {result}");
+        if !ok {
+            assert!(result["reason"].as_str().is_some_and(|why| why.contains("max_calls")), "{result}");
+            assert_eq!(call(&daemon, &id)["status"], "active", "the call goes on");
+        }
+        assert_eq!(http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "").0, 202);
+        assert!(callee.went_through());
+    }
+}
+
+#[test]
 fn a_transfer_that_may_not_be_is_told_and_the_call_stays() {
     let media = free_port().to_string();
     let mut callee =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkline_routing::{Agent, Pii, Route, RouteTable};
+use trunkline_routing::{Agent, Pii, Route, RouteTable, Trunk};
 use trunkline_sdp::control::{AgentAsk, AgentNews, Recording, Transfer, TransferResult};
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent, Sound};
 use trunkline_sdp::{Hearing, Member};
@@ -253,8 +253,13 @@ pub enum Output {
         bytes: usize,
         /// Places that were tried already.
         skip: usize,
+        /// The leg's number among the call's, and the trunk whose limits it counts towards; nothing for
+        /// the leg that the call began with. A trunk that takes no more is answered like one without a way.
+        counts: Option<(u32, Arc<Trunk>)>,
     },
-    /// The same for a link of a trunk.
+    /// A leg is gone that its trunk may have counted; without a number, all of the call's are.
+    LegGone(CallHandle, Option<u32>),
+    /// The same as [`Self::FindFlow`] for a link of a trunk.
     FindTrunkFlow {
         /// Who asks.
         task: TrunkTask,

@@ -327,6 +327,7 @@ impl Machine {
                 | Output::LegBegan(..)
                 | Output::Party(..)
                 | Output::Alias { .. }
+                | Output::LegGone(..)
                 | Output::Refused { .. } => {}
             }
         }

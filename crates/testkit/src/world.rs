@@ -324,6 +324,7 @@ impl World {
             | Output::LegBegan(..)
             | Output::Party(..)
             | Output::Alias { .. }
+            | Output::LegGone(..)
             | Output::Refused { .. } => {}
         }
     }

@@ -235,9 +235,16 @@ impl Edges {
                 self.agents.give_up(call);
                 self.pool.close(call.0);
             }
-            Output::FindFlow { call, member, hop, bytes, skip } => {
+            Output::FindFlow { call, member, hop, bytes, skip, counts } => {
+                if let Some((nth, trunk)) = counts
+                    && let Err(overload) = self.trunks.take_leg(&trunk, (call, nth), self.second())
+                {
+                    let found = Err(overload.reason().to_owned());
+                    return Some(Input::FlowFound(call, member, found));
+                }
                 self.find_flow((call, member), hop, bytes, skip);
             }
+            Output::LegGone(call, nth) => self.trunks.leg_gone(call, nth),
             Output::FindTrunkFlow { task, hop, bytes, skip } => self.find_trunk_flow(task, hop, bytes, skip),
             Output::TrunkState(state) => self.trunk_state(Arc::new(*state)),
             Output::Began(call, start) => {
@@ -258,6 +265,11 @@ impl Edges {
             }
         }
         None
+    }
+
+    /// The second that rates are counted in.
+    fn second(&self) -> u64 {
+        self.clock.now().mono.0.as_secs()
     }
 
     /// Brings an agent into a room; gives the outcome where it is known at once.

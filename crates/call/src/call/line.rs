@@ -33,6 +33,8 @@ pub(super) enum Port {
 pub(super) struct Line {
     /// Its place in the room.
     pub(super) member: Member,
+    /// Its number among the call's legs, from 0 on.
+    pub(super) nth: u32,
     pub(super) leg: Leg,
     /// What routing decided of it.
     pub(super) route: Arc<Route>,
@@ -65,6 +67,7 @@ impl Line {
     ) -> Self {
         Self {
             member,
+            nth,
             leg,
             route,
             dialing: None,

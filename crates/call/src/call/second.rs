@@ -24,8 +24,8 @@ use super::transfer::Stage;
 use super::{Call, Phase};
 use crate::Output;
 
-/// A leg that is gone: its place, and what may still come for its dialog.
-pub(crate) type Gone = (Member, Option<(Dialog, LateAnswers)>);
+/// A leg that is gone: its place, its number where we placed it, and what may still come for its dialog.
+pub(crate) type Gone = (Member, Option<u32>, Option<(Dialog, LateAnswers)>);
 
 impl Call {
     /// Calls somebody into the call; `None` where there is no place, or the trunk has no address.
@@ -217,8 +217,13 @@ impl Call {
         let over = |line: &mut Line| line.leg.is_over() && line.port == Port::Closed;
         for mut line in self.others.extract_if(.., over) {
             self.muted = self.muted.without(line.member);
-            self.gone.push((line.member, line.leg.remains()));
+            self.gone.push((line.member, line.placed(), line.leg.remains()));
         }
+    }
+
+    /// Whether there have been legs beside the first.
+    pub(crate) const fn had_others(&self) -> bool {
+        self.legs > 0
     }
 
     /// Legs that are gone, told once.

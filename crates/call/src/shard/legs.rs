@@ -26,7 +26,10 @@ impl Shard {
     /// What may still come for legs that are gone is answered for a while.
     pub(super) fn let_go(&mut self, held: &mut Held, now: Now) {
         let until = now.mono + self.config.timers.transaction_timeout();
-        for (member, remains) in held.call.take_gone() {
+        for (member, placed, remains) in held.call.take_gone() {
+            if placed.is_some() {
+                self.outputs.push_back(Output::LegGone(held.call.handle(), placed));
+            }
             let Some(at) = held.dialogs.iter().position(|(of, _)| *of == member) else { continue };
             let (_, key) = held.dialogs.remove(at);
             self.dialogs.remove(&key);
@@ -60,6 +63,9 @@ impl Shard {
             }
         }
         self.let_go(held, now);
+        if held.call.had_others() {
+            self.outputs.push_back(Output::LegGone(held.call.handle(), None));
+        }
         for (_, key) in &held.dialogs {
             self.dialogs.remove(key);
         }

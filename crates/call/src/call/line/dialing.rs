@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use trunkline_routing::{Destination, Privacy, Route, may_follow};
+use trunkline_routing::{Destination, Privacy, Route, Trunk, may_follow};
 use trunkline_sdp::Member;
 use trunkline_signalling::dialog::{Cx, Ended, InDialogPolicy, Leg, Placing};
 use trunkline_sip::{Flow, HeaderName, Hop, format_host};
@@ -135,7 +135,19 @@ impl Line {
             hop: dialing.place.hop.clone(),
             bytes: dialing.bytes,
             skip: dialing.tried,
+            counts: self.counts(),
         });
+    }
+
+    /// What a further leg of the call counts as on its trunk. The first one counts as the call that it
+    /// is, before there is a shard that holds it.
+    fn counts(&self) -> Option<(u32, Arc<Trunk>)> {
+        (self.nth > 0).then(|| (self.nth, Arc::clone(&self.route.trunk)))
+    }
+
+    /// The number of a leg that we place, which its trunk may count.
+    pub(in crate::call) fn placed(&self) -> Option<u32> {
+        self.dialing.as_ref().map(|_| self.nth)
     }
 
     /// The way is found, and whether there are more behind it; or this address has none.

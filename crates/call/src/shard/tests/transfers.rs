@@ -308,6 +308,48 @@ fn a_bridge_joins_the_two_and_the_agent_leaves() {
     assert_eq!((record.transferred_to.as_deref(), record.ended_by), (Some(TARGET), EndedBy::Caller));
 }
 
+/// What further legs were counted, and which of them given back.
+fn counted(said: &Said) -> (Vec<u32>, Vec<Option<u32>>) {
+    let mut legs = (Vec::new(), Vec::new());
+    for output in &said.outputs {
+        match output {
+            Output::FindFlow { counts: Some((nth, trunk)), .. } => {
+                assert_eq!(trunk.name, "carrier");
+                legs.0.push(*nth);
+            }
+            Output::LegGone(_, nth) => legs.1.push(*nth),
+            _ => {}
+        }
+    }
+    legs
+}
+
+#[test]
+fn a_further_leg_counts_on_its_trunk_until_it_is_gone() {
+    let (mut bench, call, _) = talking();
+    let said = ask(&mut bench, call, to(TransferMode::Bridge));
+    assert_eq!(counted(&said), (vec![1], vec![]));
+    // The trunk carries as many as it may: the agent is told, and the next try counts as another.
+    let said = bench.input(Input::FlowFound(call, second(), Err("its max_calls".to_owned())));
+    assert_eq!(counted(&said), (vec![], vec![Some(1)]));
+    assert!(results(&said)[0].reason.contains("max_calls"), "{:?}", results(&said));
+    let said = ask(&mut bench, call, to(TransferMode::Bridge));
+    assert_eq!(counted(&said), (vec![2], vec![]));
+    let invite = called(&mut bench, call, &said);
+    answer(&mut bench, &invite, 486);
+    let said = bench.input(Input::LegClosed(call, second(), MediaStats::default()));
+    assert_eq!(counted(&said), (vec![], vec![Some(2)]));
+    // One that is up goes with its call.
+    let said = ask(&mut bench, call, to(TransferMode::Bridge));
+    let invite = called(&mut bench, call, &said);
+    bench.receive(&response(&invite, 200, "t", ANSWER).to_bytes());
+    let said = bench.receive(&callee_bye(&invite));
+    answer(&mut bench, &said.requests[0], 200);
+    let said = bench.input(Input::RoomClosed(call, MediaStats::default()));
+    let gone = counted(&said).1;
+    assert!(gone.contains(&None), "all of the call's: {gone:?}");
+}
+
 #[test]
 fn who_was_called_hangs_up_and_the_caller_is_told() {
     let (mut bench, call, _) = talking();
