@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """ctl.py PORT STEP...: drives baresip over ctrl_tcp (JSON in netstrings). STEP = 'command params' | @SECONDS (sleep) | 'wait:EVENT' e.g. wait:CALL_ESTABLISHED.
-Prints every event as a JSON line; exit 1 if a wait takes > 20 s."""
+Prints a line once it is connected, then every event as a JSON line; exit 1 if a wait takes > 20 s."""
 import json, socket, sys, time
 for _ in range(100):
     try: s = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 1); break
     except OSError: time.sleep(.05)
+print('{"connected": true}', flush=True)
 buf = b''; seen = []
 def take():
     """Takes one message off the buffer; None where no whole one is there."""

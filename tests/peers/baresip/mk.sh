@@ -42,5 +42,5 @@ menu_bell		no
 ringback_disabled	yes
 statmode_default	off
 C
-echo "<sip:tester@127.0.0.1:$2>;regint=0;audio_codecs=${CODEC:-PCMU/8000/1};ptime=20$5" > $d/accounts
+echo "<sip:${WHO:-tester}@127.0.0.1:$2>;regint=0;audio_codecs=${CODEC:-PCMU/8000/1};ptime=20$5" > $d/accounts
 : > $d/contacts
