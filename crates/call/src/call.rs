@@ -130,7 +130,7 @@ pub(crate) struct Call {
     transfer_result: Option<TransferResult>,
     transferred_to: Option<String>,
     /// Whom the peer wants us to call, until the shard brings the tables.
-    asked: Option<ReferIn>,
+    asked: Option<(Member, ReferIn)>,
     /// Legs that are gone and whose dialogs the shard still knows.
     gone: Vec<Gone>,
     /// It was there and is sought.

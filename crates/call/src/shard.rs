@@ -76,7 +76,7 @@ pub struct Shard {
     departed: Departed,
     aliases: Aliases,
     /// REFERs of peers that the tables are to be asked about.
-    asked: Vec<(CallHandle, ReferIn)>,
+    asked: Vec<(CallHandle, (Member, ReferIn))>,
     outputs: VecDeque<Output>,
     serial: u64,
     fault: Option<Fault>,

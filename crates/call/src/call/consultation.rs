@@ -42,22 +42,33 @@ impl Call {
 
     /// Caller and target talk to each other; the agent leaves, unless it is to stay.
     pub(super) fn join(&mut self, cx: &mut Cx<'_>, member: Member, stays: bool, out: &mut VecDeque<Output>) {
-        self.step("the caller is joined with who was called");
-        let call = self.handle;
         self.through(out);
         self.transfer = None;
+        self.put_together(cx, member, stays, out);
+    }
+
+    /// The party talks to another leg from now on.
+    pub(super) fn put_together(
+        &mut self,
+        cx: &mut Cx<'_>,
+        member: Member,
+        stays: bool,
+        out: &mut VecDeque<Output>,
+    ) {
+        self.step("the caller is joined with who was called");
+        let call = self.handle;
         self.joined = Some(member);
         out.push_back(Output::Hush(call, member));
         out.push_back(Output::Listen(call, member, false));
         out.push_back(Output::Hush(call, self.party));
         let mut talkers = Members::of(&[self.party, member]);
-        if stays && self.agent_here {
-            talkers = talkers.with(Member::AGENT);
+        let stays = stays && self.agent_here;
+        if stays {
+            talkers = talkers.with(self.agent_place());
         }
         self.arrange(Hearing::among(talkers), out);
-        if !talkers.contains(Member::AGENT) && self.agent_here {
-            self.agent_here = false;
-            out.push_back(Output::DropAgent(call));
+        if !stays {
+            self.dismiss_agent(cx, out);
         }
         self.act(cx, out);
     }
@@ -76,8 +87,12 @@ impl Call {
         };
         self.step("the transfer failed");
         let member = transfer.member();
-        if transfer.wish == Wish::Peers {
-            return self.nobody_came(cx, out, code, member);
+        match transfer.wish {
+            Wish::Ours => {}
+            Wish::Peers => return self.nobody_came(cx, out, code, member),
+            Wish::Agents(agent) => {
+                self.on_line(agent, cx, |line, cx| line.leg.notify(cx, code.unwrap_or(503)));
+            }
         }
         // The carrier does not join the two; we still can.
         if let (Stage::Referring { .. }, Some(member)) = (&transfer.stage, member) {
@@ -89,7 +104,7 @@ impl Call {
         }
         // Who was consulted may have gone before the carrier refused: the caller hears music all the same.
         if transfer.has_sound() {
-            let talkers = Members::of(&[self.party, Member::AGENT]);
+            let talkers = Members::of(&[self.party, self.agent_place()]);
             self.arrange(Hearing::among(talkers), out);
             self.end_sound(out);
         }
@@ -119,8 +134,7 @@ impl Call {
             None => return false,
         };
         self.step("the agent left; the transfer goes on");
-        self.agent_here = false;
-        out.push_back(Output::DropAgent(self.handle));
+        self.dismiss_agent(cx, out);
         if consulting {
             self.complete_transfer(cx, false, out);
         }

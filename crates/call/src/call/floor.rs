@@ -86,7 +86,7 @@ impl Call {
     fn named(&self, name: &str) -> Option<Member> {
         match name {
             "caller" | "callee" => Some(self.party),
-            "agent" => Some(Member::AGENT),
+            "agent" => Some(self.agent_place()),
             other => self.members().into_iter().find(|member| member.to_string() == other),
         }
     }
@@ -95,7 +95,7 @@ impl Call {
     pub(super) fn seat(&mut self, out: &mut VecDeque<Output>) {
         let mut talkers = self.joined.map_or(Members::NONE, |member| Members::of(&[member]));
         if self.agent_here {
-            talkers = talkers.with(Member::AGENT);
+            talkers = talkers.with(self.agent_place());
         }
         if !self.held {
             talkers = talkers.with(self.party);

@@ -38,16 +38,16 @@ impl Call {
     pub(super) fn transfer_is_overtaken(&mut self, reason: &str, out: &mut VecDeque<Output>) {
         let transfer = self.transfer.take();
         let open = |transfer: Box<Transferring>| {
-            transfer.wish == Wish::Ours && !matches!(transfer.stage, Stage::Moved)
+            transfer.wish != Wish::Peers && !matches!(transfer.stage, Stage::Moved)
         };
         if transfer.is_some_and(open) {
             self.tell_result(failure(None, reason), out);
         }
     }
 
-    /// Tells the agent something, while it is there.
+    /// Tells the agent something, while it is there. One on SIP has no ear for events.
     pub(super) fn tell(&self, news: AgentNews, out: &mut VecDeque<Output>) {
-        if self.agent_here {
+        if self.agent_here && self.agent_leg.is_none() {
             out.push_back(Output::Tell(self.handle, Box::new(news)));
         }
     }
@@ -60,7 +60,12 @@ impl Call {
 
     /// The host of who would be asked for a transfer.
     pub(super) fn peer_host(&self) -> String {
-        let line = self.line(self.party).unwrap_or(&self.first);
+        self.host_of(self.party)
+    }
+
+    /// The host of a leg's peer.
+    pub(super) fn host_of(&self, member: Member) -> String {
+        let line = self.line(member).unwrap_or(&self.first);
         let target = Uri::parse(&line.leg.dialog().remote_target).ok();
         let host = target.as_ref().and_then(Uri::host).map(format_host);
         host.unwrap_or_else(|| line.leg.dialog().flow.remote.ip().to_string())

@@ -26,19 +26,19 @@ use crate::{EndedBy, Output};
 
 impl Call {
     /// Whom the peer wants us to call, told once.
-    pub(crate) fn take_asked(&mut self) -> Option<ReferIn> {
+    pub(crate) fn take_asked(&mut self) -> Option<(Member, ReferIn)> {
         self.asked.take()
     }
 
-    /// The peer wants us to call somebody.
+    /// The peer wants us to call somebody, or an agent on SIP does.
     pub(crate) fn refer_asked(
         &mut self,
         cx: &mut Cx<'_>,
         table: &RouteTable,
-        refer: &ReferIn,
+        (asker, refer): &(Member, ReferIn),
         out: &mut VecDeque<Output>,
     ) {
-        let party = self.party;
+        let (asker, is_partys) = (*asker, *asker == self.party);
         let free = self.phase == Phase::Talking
             && self.transfer.is_none()
             && self.joined.is_none()
@@ -47,7 +47,7 @@ impl Call {
         let fields = fields_of(refer);
         // Fields but Replaces are refused with the address that they stand in.
         let to = if fields.is_some() { refer.to.uri.without_headers() } else { refer.to.uri.as_str() };
-        let target = decide_transfer(table, &self.party_route(), &self.peer_host(), to);
+        let target = decide_transfer(table, &self.party_route(), &self.host_of(asker), to);
         let (route, fields) = match (target, fields) {
             (Ok(route), Some(fields)) if free && route.bridge.is_ok() && self.agent_here => (route, fields),
             (refused, _) => {
@@ -56,16 +56,16 @@ impl Call {
                     // As it is for the debugger: the numbers in it are stars.
                     tracing::info!(call = %self.id, %sip_call_id, reason = ?refusal, "a REFER of the peer's is refused: 603");
                 }
-                self.on_line(party, cx, |line, cx| line.leg.answer_refer(cx, 603));
+                self.on_line(asker, cx, |line, cx| line.leg.answer_refer(cx, 603));
                 return;
             }
         };
         self.transfers += 1;
-        self.step("the peer has us call somebody");
-        self.on_line(party, cx, |line, cx| line.leg.answer_refer(cx, 202));
+        self.step(if is_partys { "the peer has us call somebody" } else { "the agent has us call somebody" });
+        self.on_line(asker, cx, |line, cx| line.leg.answer_refer(cx, 202));
         let ask = Transfer { to: route.to.clone(), mode: TransferMode::Bridge, ..Transfer::default() };
         let stage = Stage::Referring { accepted: true, consult: None };
-        let wish = Wish::Peers;
+        let wish = if is_partys { Wish::Peers } else { Wish::Agents(asker) };
         self.transfer = Some(Box::new(Transferring { ask, route, wish, fields, stage, deadline: None }));
         self.call_target(cx, out);
         self.act(cx, out);
@@ -81,7 +81,7 @@ impl Call {
             transfer.deadline = Some(cx.now.mono + PEER_HANGS_UP);
         }
         out.push_back(Output::Party(self.handle, member));
-        let talkers = Members::of(&[member, Member::AGENT]);
+        let talkers = Members::of(&[member, self.agent_place()]);
         self.arrange(Hearing::among(talkers), out);
         self.on_line(old, cx, |line, cx| line.leg.notify(cx, 200));
         self.tell(AgentNews::ParticipantJoined { participant: member.to_string() }, out);

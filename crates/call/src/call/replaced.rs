@@ -68,8 +68,12 @@ impl Call {
             Standing::Confirmed | Standing::Ringing => {}
         }
         let in_hands = |stage: &Stage| matches!(stage, Stage::Referring { .. } | Stage::Moved);
-        let busy = transfer.is_some_and(|transfer| transfer.wish == Wish::Peers || in_hands(&transfer.stage));
-        if busy && old == self.party {
+        let busy = transfer.is_some_and(|transfer| match transfer.wish {
+            Wish::Agents(agent) if agent == old => true,
+            Wish::Peers => old == self.party,
+            Wish::Ours | Wish::Agents(_) => old == self.party && in_hands(&transfer.stage),
+        });
+        if busy {
             return Err((491, "a transfer has the leg"));
         }
         let wanted = |line: &Line| line.replacing.as_ref().is_some_and(|replacing| replacing.old == old);

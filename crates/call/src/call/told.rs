@@ -67,7 +67,7 @@ impl Call {
             LegEvent::Reoffered(answer) => self.reoffered(cx, member, answer, out),
             LegEvent::Referred(told) if party => self.refer_told(cx, told, out),
             LegEvent::Referred(_) => {}
-            LegEvent::Refer(refer) if party => self.asked = Some(refer),
+            LegEvent::Refer(refer) if party || self.is_agents(member) => self.asked = Some((member, refer)),
             LegEvent::Refer(_) => {
                 self.on_line(member, cx, |line, cx| line.leg.answer_refer(cx, 603));
             }

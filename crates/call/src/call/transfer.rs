@@ -63,6 +63,8 @@ pub(super) enum Wish {
     Ours,
     /// The peer, by a REFER.
     Peers,
+    /// An agent that is a SIP endpoint, by a REFER on this leg.
+    Agents(Member),
 }
 
 /// Where it stands.
@@ -131,7 +133,7 @@ impl Transferring {
 
     /// Whether the party has had a sound played for its sake.
     pub(super) fn has_sound(&self) -> bool {
-        self.wish == Wish::Ours && (self.talks_first() || self.member().is_some())
+        self.wish != Wish::Peers && (self.talks_first() || self.member().is_some())
     }
 
     /// Whether a refusal with that code has us call ourselves: a definite one only, or somebody's telephone
@@ -276,7 +278,7 @@ impl Call {
         }
         self.play_while_called(out);
         // The agent hears the telephone ring that it is to talk on; else nobody hears anybody for now.
-        let talkers = if talks { Members::of(&[Member::AGENT, member]) } else { Members::NONE };
+        let talkers = if talks { Members::of(&[self.agent_place(), member]) } else { Members::NONE };
         self.arrange(Hearing::among(talkers), out);
     }
 
@@ -308,13 +310,15 @@ impl Call {
     pub(super) fn target_is_there(&mut self, cx: &mut Cx<'_>, member: Member, out: &mut VecDeque<Output>) {
         let Some(transfer) = &mut self.transfer else { return };
         transfer.deadline = None;
-        if transfer.wish == Wish::Peers {
-            return self.takes_place(cx, member, out);
+        match transfer.wish {
+            Wish::Ours => {}
+            Wish::Peers => return self.takes_place(cx, member, out),
+            Wish::Agents(agent) => return self.relieves_agent(cx, agent, member, out),
         }
         if transfer.talks_first() && self.agent_here {
             transfer.stage = Stage::Consulting { member };
             self.step("the agent talks to who was called");
-            let talkers = Members::of(&[Member::AGENT, member]);
+            let talkers = Members::of(&[self.agent_place(), member]);
             self.arrange(Hearing::among(talkers), out);
             let participant = member.to_string();
             return self.tell(AgentNews::ParticipantJoined { participant }, out);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_sip::{Uri, format_host};
+use trunkline_sip::{Hop, Uri, format_host};
 
 use super::reader::{Entry, Reader};
 use crate::problem::Report;
@@ -145,13 +145,19 @@ fn sip_place(
 ) -> Option<SipPlace> {
     let odd = |c: char| c.is_control() || c.is_whitespace() || "<>\"\\,".contains(c);
     let uri = Uri::parse(text).ok().filter(|uri| !text.contains(odd) && uri.headers().next().is_none());
+    let port = uri.as_ref().and_then(Uri::port);
     let host = uri.as_ref().and_then(Uri::host).map(format_host);
     let Some(host) = host else {
         report.error(span, format!("{text:?} is no SIP address; write sip:name@host"));
         return None;
     };
     let fits = |trunk: &&Arc<Trunk>| trunk.places_calls() && trunk.has_host(&host);
-    let trunk = table.trunks.iter().find(fits);
+    // Of several trunks to one host, as those of one machine are, that of the port.
+    let exact = |trunk: &&Arc<Trunk>| {
+        let of_it = |hop: &Hop| hop.port == port && format_host(&hop.host).eq_ignore_ascii_case(&host);
+        fits(trunk) && trunk.addresses.iter().any(|address| of_it(&address.hop))
+    };
+    let trunk = table.trunks.iter().find(exact).or_else(|| table.trunks.iter().find(fits));
     if trunk.is_none() && report.complete {
         let problem = format!(
             "no trunk that calls go out by has the host {host}; write a [[trunk]] with address = {host:?}"

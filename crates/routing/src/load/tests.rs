@@ -349,3 +349,20 @@ fn an_agent_at_a_sip_address_is_called_over_the_trunk_of_its_host() {
         assert!(problem.contains(what), "{lines}: {problem}");
     }
 }
+
+#[test]
+fn of_two_trunks_to_one_host_an_agent_is_called_over_that_of_its_port() {
+    let trunk = |name: &str, port: &str| {
+        format!(
+            "[[trunk]]\nname = \"{name}\"\nallowed_addresses = [\"192.0.2.1\"]\naddress = \"192.0.2.1{port}\"\n"
+        )
+    };
+    for (place, expected) in [("192.0.2.1:5070", "second"), ("192.0.2.1", "first"), ("192.0.2.1:9", "first")]
+    {
+        let agent = format!("[[agent]]\nname = \"a\"\nconnect = \"sip:bot@{place}\"\n");
+        let text = trunk("first", "") + &trunk("second", ":5070") + &agent;
+        let (table, _) = load(&[Source { name: "t".to_owned(), text }], None).expect("loads");
+        let Connect::Sip(found) = &table.agents["a"].connect else { panic!("a SIP agent") };
+        assert_eq!(found.trunk.name, expected, "{place}");
+    }
+}
