@@ -25,6 +25,9 @@ const MODULE: (&str, &str) = ("/usr/lib/x86_64-linux-gnu/kamailio/modules/tls.so
 /// The versions that `tests/peers/pipecat/pipecat.lock.txt` pins.
 const PIPECAT: [&str; 2] = ["pipecat-ai[websocket]==1.14.0", "uvicorn==0.54.0"];
 
+/// What makes packets that no telephone sends.
+const CRAFTED: [&str; 2] = ["pylibsrtp==1.0.0", "scapy==2.8.0"];
+
 /// What tries the HTTP API against its own description.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
@@ -49,6 +52,9 @@ pub(crate) fn peers() -> anyhow::Result<()> {
         let mut arguments = vec!["-m", "pip", "install", "-q", "-c", &lock];
         arguments.extend(PIPECAT);
         run_with(Command::new(&python).args(&arguments))?;
+    }
+    if !works(&python, &["-c", "import pylibsrtp, scapy"]) {
+        run_with(Command::new(&python).args(["-m", "pip", "install", "-q"]).args(CRAFTED))?;
     }
     let schemathesis = venv("schemathesis")?;
     if !schemathesis.with_file_name("schemathesis").exists() {
