@@ -11,11 +11,10 @@
 mod messages;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use trunkline_media::{linear_to_ulaw, ulaw_to_linear};
+use trunkline_media::{Resampler, linear_to_ulaw, ulaw_to_linear};
 use tungstenite::Utf8Bytes;
 
 use crate::link::Link;
-use crate::resample::{Downsampler, Upsampler};
 use crate::said::FromAgent;
 use crate::socket::{Mark, SocketAgent, Wire};
 pub use messages::{Metadata, read};
@@ -34,8 +33,8 @@ pub type L16Agent = SocketAgent<L16>;
 /// The protocol's words for one call.
 pub struct L16 {
     metadata: Metadata,
-    up: Upsampler,
-    down: Downsampler,
+    up: Resampler,
+    down: Resampler,
     factor: usize,
     buffer: BytesMut,
     /// The first byte of a sample whose second comes with the next message.
@@ -46,11 +45,12 @@ impl L16 {
     /// For a call with this metadata; its rate is a multiple of 8000.
     #[must_use]
     pub fn new(metadata: Metadata) -> Self {
-        let factor = (metadata.rate / ROOM_RATE).max(1) as usize;
+        let rate = metadata.rate.max(ROOM_RATE);
+        let factor = (rate / ROOM_RATE) as usize;
         Self {
             metadata,
-            up: Upsampler::new(factor),
-            down: Downsampler::new(factor),
+            up: Resampler::new(ROOM_RATE, rate),
+            down: Resampler::new(rate, ROOM_RATE),
             factor,
             buffer: BytesMut::with_capacity(4 * USUAL_BYTES),
             half: None,
@@ -60,9 +60,8 @@ impl L16 {
     /// µ-law as a message of samples at the agent's rate.
     fn samples(&mut self, audio: &[u8]) -> Bytes {
         self.buffer.reserve(audio.len() * self.factor * 2);
-        for byte in audio {
-            self.up.push(ulaw_to_linear(*byte), |sample| self.buffer.put_i16_le(sample));
-        }
+        let narrow = audio.iter().map(|byte| ulaw_to_linear(*byte));
+        self.up.run(narrow, |sample| self.buffer.put_i16_le(sample));
         self.buffer.split().freeze()
     }
 }
@@ -95,15 +94,15 @@ impl Wire for L16 {
 
     fn read_binary(&mut self, bytes: &[u8], audio: &mut Vec<u8>) -> bool {
         audio.clear();
-        for byte in bytes {
-            match self.half.take() {
-                None => self.half = Some(*byte),
-                Some(low) => {
-                    let narrow = self.down.push(i16::from_le_bytes([low, *byte]));
-                    audio.extend(narrow.map(linear_to_ulaw));
-                }
+        let half = &mut self.half;
+        let wide = bytes.iter().filter_map(|byte| match half.take() {
+            None => {
+                *half = Some(*byte);
+                None
             }
-        }
+            Some(low) => Some(i16::from_le_bytes([low, *byte])),
+        });
+        self.down.run(wide, |sample| audio.push(linear_to_ulaw(sample)));
         true
     }
 }

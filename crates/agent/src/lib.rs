@@ -13,7 +13,6 @@ mod connect;
 pub mod l16;
 mod link;
 mod prompt;
-mod resample;
 mod rtp;
 mod said;
 mod sid;

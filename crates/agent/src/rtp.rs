@@ -8,12 +8,11 @@
 use std::net::SocketAddr;
 
 use trunkline_media::{
-    BorrowedPort, DigitReader, Frame, Ordered, Participant, Readiness, Receiver, RoomIo, RtpHeader,
-    linear_to_ulaw, silence, ulaw_to_linear, write_rtp,
+    BorrowedPort, DigitReader, Frame, Ordered, Participant, Readiness, Receiver, Resampler, RoomIo,
+    RtpHeader, linear_to_ulaw, silence, ulaw_to_linear, write_rtp,
 };
 use trunkline_sdp::{Codec, RtpFormat};
 
-use crate::resample::{Downsampler, Upsampler};
 use crate::sid::CallNames;
 use crate::timeline::Timeline;
 
@@ -42,7 +41,7 @@ pub struct RtpAgent {
     peer: SocketAddr,
     /// The agent has talked from there.
     proven: bool,
-    up: Upsampler,
+    up: Resampler,
     out: Outgoing,
     incoming: Incoming,
     timeline: Timeline,
@@ -64,7 +63,7 @@ struct Outgoing {
 struct Incoming {
     receiver: Receiver,
     digits: DigitReader,
-    down: Downsampler,
+    down: Resampler,
     audio: Vec<u8>,
 }
 
@@ -72,14 +71,15 @@ impl RtpAgent {
     /// An agent at an address. `seed` is what the stream's numbers are made from.
     #[must_use]
     pub fn new(port: BorrowedPort, call: CallNames, format: RtpFormat, peer: SocketAddr, seed: u64) -> Self {
-        let factor = (format.rate() / 8000).max(1) as usize;
+        let rate = format.rate().max(8000);
+        let factor = (rate / 8000) as usize;
         Self {
             port,
             call,
             format,
             peer,
             proven: false,
-            up: Upsampler::new(factor),
+            up: Resampler::new(8000, rate),
             out: Outgoing {
                 ssrc: seed as u32,
                 sequence: (seed >> 48) as u16,
@@ -89,7 +89,7 @@ impl RtpAgent {
             incoming: Incoming {
                 receiver: Receiver::default(),
                 digits: DigitReader::default(),
-                down: Downsampler::new(factor),
+                down: Resampler::new(rate, 8000),
                 audio: Vec::new(),
             },
             timeline: Timeline::default(),
@@ -112,10 +112,9 @@ impl RtpAgent {
             match self.format {
                 RtpFormat::Pcmu | RtpFormat::Pcma => self.out.payload.extend_from_slice(piece),
                 RtpFormat::L16 { .. } => {
-                    for byte in piece {
-                        let payload = &mut self.out.payload;
-                        self.up.push(ulaw_to_linear(*byte), |sample| payload.extend(sample.to_be_bytes()));
-                    }
+                    let narrow = piece.iter().map(|byte| ulaw_to_linear(*byte));
+                    let payload = &mut self.out.payload;
+                    self.up.run(narrow, |sample| payload.extend(sample.to_be_bytes()));
                 }
             }
             let payload = std::mem::take(&mut self.out.payload);
@@ -184,7 +183,7 @@ impl Incoming {
                 RtpFormat::L16 { .. } => {
                     audio.clear();
                     let samples = payload.chunks_exact(2).map(|two| i16::from_be_bytes([two[0], two[1]]));
-                    audio.extend(samples.filter_map(|sample| down.push(sample)).map(linear_to_ulaw));
+                    down.run(samples, |sample| audio.push(linear_to_ulaw(sample)));
                     room.play(audio);
                 }
             },

@@ -1,46 +1,24 @@
 //! Noise suppression, by nnnoiseless (a recurrent network after RNNoise), which works on 10 ms at 48 kHz:
-//! samples go up to that rate and back through one filter.
+//! samples go up to that rate and back.
 //!
-//! It delays by 12 ms: a frame of the network's and 2 ms of the filter, twice.
-
-use std::f32::consts::PI;
-use std::sync::LazyLock;
+//! It delays by 14 ms: a frame of the network's, and 2 ms of the resampling, twice.
 
 use nnnoiseless::DenoiseState;
 
+use crate::resample::Resampler;
+
 /// Samples of a frame at 8 kHz.
 const FRAME: usize = 80;
-/// 48 kHz from 8.
-const TIMES: usize = 6;
 /// Samples of a frame at 48 kHz.
 const WIDE: usize = DenoiseState::FRAME_SIZE;
-/// Taps of the filter for each sample at 8 kHz that it sees.
-const SEEN: usize = 16;
-const TAPS: usize = SEEN * TIMES;
-/// Where it falls to half, in hertz.
-const EDGE: f32 = 3700.0;
 /// Frames that wait at most: longer packets than 60 ms are none of ours.
 const WAITING: usize = 8 * FRAME;
-
-/// A sinc in a Hamming window; the sum is one.
-static FILTER: LazyLock<[f32; TAPS]> = LazyLock::new(|| {
-    let tap = |at: usize| {
-        let x = at as f32 - (TAPS - 1) as f32 / 2.0;
-        let sinc = (2.0 * PI * EDGE * x / 48_000.0).sin() / (PI * x);
-        sinc * (0.54 - 0.46 * (2.0 * PI * at as f32 / (TAPS - 1) as f32).cos())
-    };
-    let taps: [f32; TAPS] = std::array::from_fn(tap);
-    let sum: f32 = taps.iter().sum();
-    taps.map(|tap| tap / sum)
-});
 
 /// Cleans the audio of one leg.
 pub(crate) struct Cleaner {
     state: Box<DenoiseState<'static>>,
-    /// The end of the frame before at 8 kHz, behind which the next one is put.
-    narrow: [f32; SEEN - 1 + FRAME],
-    /// The same at 48 kHz.
-    wide: [f32; TAPS - TIMES + WIDE],
+    up: Resampler,
+    down: Resampler,
     input: Queue,
     output: Queue,
 }
@@ -55,8 +33,8 @@ impl Cleaner {
     pub(crate) fn new() -> Self {
         Self {
             state: DenoiseState::new(),
-            narrow: [0.0; SEEN - 1 + FRAME],
-            wide: [0.0; TAPS - TIMES + WIDE],
+            up: Resampler::new(8000, 48_000),
+            down: Resampler::new(48_000, 8000),
             input: Queue { samples: [0; WAITING], length: 0 },
             output: Queue { samples: [0; WAITING], length: 0 },
         }
@@ -75,26 +53,21 @@ impl Cleaner {
     }
 
     fn frame(&mut self, frame: &mut [i16; FRAME]) {
-        for (place, sample) in self.narrow[SEEN - 1..].iter_mut().zip(&*frame) {
-            *place = f32::from(*sample);
-        }
         let (mut loud, mut clean) = ([0.0; WIDE], [0.0; WIDE]);
-        for (at, sample) in loud.iter_mut().enumerate() {
-            // Between two samples there are five of nothing: only every sixth tap meets one.
-            let seen = &self.narrow[at / TIMES..at / TIMES + SEEN];
-            let taps = FILTER.iter().skip(at % TIMES).step_by(TIMES);
-            *sample =
-                TIMES as f32 * seen.iter().rev().zip(taps).map(|(sample, tap)| sample * tap).sum::<f32>();
-        }
-        self.narrow.copy_within(FRAME.., 0);
+        let mut places = loud.iter_mut();
+        self.up.run(frame.iter().copied(), |sample| {
+            if let Some(place) = places.next() {
+                *place = f32::from(sample);
+            }
+        });
         self.state.process_frame(&mut clean, &loud);
-        self.wide[TAPS - TIMES..].copy_from_slice(&clean);
-        for (at, sample) in frame.iter_mut().enumerate() {
-            let seen = &self.wide[at * TIMES..at * TIMES + TAPS];
-            let value: f32 = seen.iter().rev().zip(FILTER.iter()).map(|(sample, tap)| sample * tap).sum();
-            *sample = value.round().clamp(-32_768.0, 32_767.0) as i16;
-        }
-        self.wide.copy_within(WIDE.., 0);
+        let wide = clean.iter().map(|value| value.round().clamp(-32_768.0, 32_767.0) as i16);
+        let mut places = frame.iter_mut();
+        self.down.run(wide, |sample| {
+            if let Some(place) = places.next() {
+                *place = sample;
+            }
+        });
     }
 }
 

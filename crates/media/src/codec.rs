@@ -4,7 +4,6 @@
 //! themselves, so a room of G.711 has them without more ado. What is lost is concealed: Opus
 //! knows how, the others repeat what they had, fading.
 
-mod halfband;
 mod opus;
 
 use std::fmt;
@@ -13,9 +12,8 @@ use audio_codec::g722::{G722Decoder, G722Encoder};
 use audio_codec::{Decoder as _, Encoder as _};
 use trunkline_sdp::Codec;
 
-use halfband::HalfBand;
-
 use crate::g711::{alaw_to_linear, encode as encode_g711, ulaw_to_linear};
+use crate::resample::Resampler;
 
 /// Longest frame in samples: 120 ms at 48 kHz, Opus's longest.
 pub(crate) const MAX_SAMPLES: usize = 5760;
@@ -30,8 +28,8 @@ const MAX_REPEATS: u32 = 3;
 pub(crate) enum Decoder {
     /// G.711 of either law, at 8 kHz.
     G711 { codec: Codec, last: Last },
-    /// At 16 kHz, or halved to 8.
-    G722 { decoder: Box<G722Decoder>, halved: Option<Box<HalfBand>>, last: Last },
+    /// At 16 kHz, or brought down to 8.
+    G722 { decoder: Box<G722Decoder>, down: Option<Resampler>, last: Last },
     /// At 8, 12, 16, 24 or 48 kHz.
     Opus(Box<opus::Decoder>),
 }
@@ -48,8 +46,8 @@ impl Decoder {
         match (codec, rate) {
             (Codec::Pcmu | Codec::Pcma, 8000) => Some(Self::new(codec)),
             (Codec::G722, 8000 | 16_000) => {
-                let halved = (rate == 8000).then(Box::default);
-                Some(Self::G722 { decoder: Box::default(), halved, last: Last::default() })
+                let down = (rate == 8000).then(|| Resampler::new(16_000, 8000));
+                Some(Self::G722 { decoder: Box::default(), down, last: Last::default() })
             }
             (Codec::Opus, _) => opus::Decoder::new(rate).map(Box::new).map(Self::Opus),
             (Codec::Pcmu | Codec::Pcma | Codec::G722, _) => None,
@@ -78,15 +76,15 @@ impl Decoder {
                 last.heard(out);
                 payload.len()
             }
-            Self::G722 { decoder, halved: None, last } => {
+            Self::G722 { decoder, down: None, last } => {
                 let count = decoder.decode_into(payload, out).unwrap_or(0);
                 last.heard(&out[..count]);
                 count
             }
-            Self::G722 { decoder, halved: Some(filter), last } => {
+            Self::G722 { decoder, down: Some(down), last } => {
                 let mut wide = [0; MAX_G722];
                 let count = decoder.decode_into(payload, &mut wide).unwrap_or(0);
-                let count = filter.halve(&wide[..count], out);
+                let count = resample(down, &wide[..count], out);
                 last.heard(&out[..count]);
                 count
             }
@@ -107,8 +105,8 @@ impl Decoder {
 pub(crate) enum Encoder {
     /// G.711 of either law, at 8 kHz.
     G711(Codec),
-    /// At 16 kHz, or doubled from 8.
-    G722 { encoder: Box<G722Encoder>, doubled: Option<Box<HalfBand>> },
+    /// At 16 kHz, or brought up from 8.
+    G722 { encoder: Box<G722Encoder>, up: Option<Resampler> },
     /// At 8, 12, 16, 24 or 48 kHz.
     Opus(Box<opus::Encoder>),
 }
@@ -124,7 +122,8 @@ impl Encoder {
         match (codec, rate) {
             (Codec::Pcmu | Codec::Pcma, 8000) => Some(Self::new(codec)),
             (Codec::G722, 8000 | 16_000) => {
-                Some(Self::G722 { encoder: Box::default(), doubled: (rate == 8000).then(Box::default) })
+                let up = (rate == 8000).then(|| Resampler::new(8000, 16_000));
+                Some(Self::G722 { encoder: Box::default(), up })
             }
             (Codec::Opus, _) => opus::Encoder::new(rate).map(Box::new).map(Self::Opus),
             (Codec::Pcmu | Codec::Pcma | Codec::G722, _) => None,
@@ -151,18 +150,30 @@ impl Encoder {
                 }
                 pcm.len()
             }
-            Self::G722 { encoder, doubled: None } => encoder.encode_into(pcm, out).unwrap_or(0),
-            Self::G722 { encoder, doubled: Some(filter) } => {
+            Self::G722 { encoder, up: None } => encoder.encode_into(pcm, out).unwrap_or(0),
+            Self::G722 { encoder, up: Some(up) } => {
                 let mut wide = [0; MAX_G722];
                 if pcm.len() * 2 > MAX_G722 {
                     return 0;
                 }
-                let count = filter.double(pcm, &mut wide);
+                let count = resample(up, pcm, &mut wide);
                 encoder.encode_into(&wide[..count], out).unwrap_or(0)
             }
             Self::Opus(encoder) => encoder.encode(pcm, out),
         }
     }
+}
+
+/// Gives the number of samples that it made.
+fn resample(resampler: &mut Resampler, input: &[i16], out: &mut [i16]) -> usize {
+    let (mut places, mut count) = (out.iter_mut(), 0);
+    resampler.run(input.iter().copied(), |sample| {
+        if let Some(place) = places.next() {
+            *place = sample;
+            count += 1;
+        }
+    });
+    count
 }
 
 impl fmt::Debug for Decoder {

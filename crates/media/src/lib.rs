@@ -25,6 +25,7 @@ mod receiver;
 mod recorder;
 #[doc(hidden)]
 pub mod rehearsal;
+mod resample;
 mod room;
 mod rtp_packet;
 mod speech;
@@ -41,5 +42,6 @@ pub use pool::{Pool, PoolConfig, Report};
 pub use quality::Quality;
 pub use receiver::{Ordered, Receiver};
 pub use recorder::{RecordFile, RecordFormat, RecordTask};
+pub use resample::Resampler;
 pub use rtp_packet::{RtpHeader, write_rtp};
 pub use srtp::Srtp;

@@ -7,11 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trunkline_media::linear_to_ulaw;
+use trunkline_media::{Resampler, linear_to_ulaw};
 use tungstenite::Utf8Bytes;
 
 use super::ROOM_RATE;
-use crate::resample::Downsampler;
 use crate::said::{FromAgent, one_line, quoted};
 use crate::sid::Sids;
 use crate::socket::Mark;
@@ -178,11 +177,10 @@ fn sound(content: &str, kind: &str, rate: Option<Rate>, audio: &mut Vec<u8>) -> 
 }
 
 fn narrow(samples: impl Iterator<Item = i16>, rate: u32, audio: &mut Vec<u8>) -> Result<(), String> {
-    if rate == 0 || rate > MAX_RATE || !rate.is_multiple_of(ROOM_RATE) {
-        return Err(format!("{rate} Hz is no multiple of {ROOM_RATE} up to {MAX_RATE}"));
+    if !(ROOM_RATE..=MAX_RATE).contains(&rate) {
+        return Err(format!("{rate} Hz is none of {ROOM_RATE} to {MAX_RATE}"));
     }
-    let mut down = Downsampler::new((rate / ROOM_RATE) as usize);
     audio.clear();
-    audio.extend(samples.filter_map(|sample| down.push(sample)).map(linear_to_ulaw));
+    Resampler::new(rate, ROOM_RATE).run(samples, |sample| audio.push(linear_to_ulaw(sample)));
     Ok(())
 }
