@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use trunkline_tests::daemon::{binary, free_port, poll};
+use trunkline_tests::heard::hertz;
 use trunkline_tests::peers::{Callee, call_with_media};
 use trunkline_tests::{Daemon, Setup, http};
 
@@ -418,6 +419,7 @@ fn a_call_is_recorded_held_muted_and_played_to_by_request() {
     let mut callee =
         Callee::new("uas_answer", "u1", &["-key", "mport", &media, "-key", "tool", "--hz 500 --secs 3"]);
     let mut daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+    let mut events = http::Events::open(daemon.api, "");
     let (_, placed) = post(&daemon, &wanted());
     let id = placed["id"].as_str().expect("an id").to_owned();
     poll("the answer", || (call(&daemon, &id)["status"] == "active").then_some(()));
@@ -425,6 +427,9 @@ fn a_call_is_recorded_held_muted_and_played_to_by_request() {
     let ask = |what: &str, body: Value| {
         http::request(api, "POST", &format!("/v1/calls/{id}/{what}"), JSON, &body.to_string()).0
     };
+    for action in ["pause", "resume", "stop"] {
+        assert_eq!(ask("record", json!({ "action": action })), 409, "there is none yet");
+    }
     for (what, fine, wrong, pointer) in [
         ("record", json!({"action": "start"}), json!({"action": "erase"}), "/action"),
         ("mute", json!({"participant": "agent", "on": true}), json!({"participant": "agent"}), "/on"),
@@ -437,6 +442,20 @@ fn a_call_is_recorded_held_muted_and_played_to_by_request() {
         assert!(status == 400 && text.contains(&format!("\"pointer\":\"{pointer}\"")), "{what} {text}");
     }
     assert_eq!(ask("hold", json!({"on": 1})), 400);
+    assert_eq!(ask("mute", json!({"participant": "leg-9", "on": true})), 409, "there is no such participant");
+    assert_eq!(ask("play", json!({"sound": "music", "participant": "leg-9"})), 409);
+    // What the API shows of it while it lasts.
+    let live = poll("figures of the media", || {
+        Some(call(&daemon, &id)).filter(|call| call["quality"]["packets_sent"].as_u64() > Some(10))
+    });
+    assert_eq!((&live["status"], &live["legs"][0]["codec"]), (&json!("active"), &json!("PCMU")), "{live}");
+    assert_eq!(live["legs"][0]["quality"], live["quality"], "{live}");
+    let recording = |call: &Value| call["recordings"][0]["status"].clone();
+    poll("the recording", || (recording(&call(&daemon, &id)) == "recording").then_some(()));
+    for (action, status) in [("pause", "paused"), ("resume", "recording")] {
+        assert_eq!(ask("record", json!({ "action": action })), 202);
+        poll(status, || (recording(&call(&daemon, &id)) == status).then_some(()));
+    }
     let path = format!("/v1/recordings/{id}");
     assert_eq!(http::get(daemon.api, &path).0, 404, "it has not ended");
     assert_eq!(http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "").0, 202);
@@ -455,6 +474,58 @@ fn a_call_is_recorded_held_muted_and_played_to_by_request() {
         assert_eq!(http::get(daemon.api, &format!("/v1/recordings/{strange}")).0, 404, "{strange}");
     }
     assert_eq!(ask("hold", json!({"on": true})), 409);
+    let told = poll("its end", || {
+        Some(call(&daemon, &id)).filter(|call| call["recordings"][0]["duration_seconds"].is_number())
+    });
+    assert_eq!((&recording(&told), &told["recordings"][0]["id"]), (&json!("ended"), &json!(id)), "{told}");
+    let timeline: Vec<&str> = told["timeline"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry["event"].as_str())
+        .collect();
+    for wanted in ["recording_started", "recording_paused", "recording_resumed", "recording_ended"] {
+        assert!(timeline.contains(&wanted), "{wanted} in {timeline:?}");
+    }
+    let recorded: Vec<String> = std::iter::repeat_with(|| events.take())
+        .map(|event| event.kind)
+        .filter(|kind| kind.starts_with("recording."))
+        .take(4)
+        .collect();
+    assert_eq!(recorded, ["recording.started", "recording.paused", "recording.resumed", "recording.ended"]);
+}
+
+#[test]
+fn a_callee_is_held_by_the_api_hears_music_and_then_the_agent_again() {
+    let media = free_port().to_string();
+    let wav = std::env::temp_dir().join(format!("held-{}.wav", std::process::id()));
+    let tool = format!("--silent --secs 7 --wav {}", wav.display());
+    let mut callee = Callee::new("uas_held", "u1", &["-key", "mport", &media, "-key", "tool", &tool]);
+    let mut daemon = start(&format!("127.0.0.1:{}", callee.port), "");
+    let mut events = http::Events::open(daemon.api, "");
+    let (_, placed) = post(&daemon, &wanted());
+    let id = placed["id"].as_str().expect("an id").to_owned();
+    while events.take().kind != "call.answered" {}
+    let hold = |on: bool, sent: u64| {
+        poll("more packets", || {
+            (call(&daemon, &id)["quality"]["packets_sent"].as_u64() > Some(sent)).then_some(())
+        });
+        let path = format!("/v1/calls/{id}/hold");
+        assert_eq!(http::request(daemon.api, "POST", &path, JSON, &json!({ "on": on }).to_string()).0, 202);
+    };
+    hold(true, 100);
+    hold(false, 200);
+    poll("the tool's end", || wav.exists().then_some(()));
+    assert_eq!(http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "").0, 202);
+    assert!(callee.went_through(), "it was told sendonly, then sendrecv");
+    // A quarter of a second each: the agent's tone, or something else.
+    let mut parts: Vec<bool> = (0..20)
+        .map(|n| (hertz(&wav, f64::from(n) / 4.0, f64::from(n + 1) / 4.0) - 440.0).abs() < 5.0)
+        .collect();
+    parts.dedup();
+    assert!(parts.starts_with(&[true, false, true]), "the agent, music, the agent again: {parts:?}");
+    let _ = std::fs::remove_file(wav);
+    assert_eq!(daemon.record()["status"], "completed");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::calls::list::CallQuery;
 use crate::calls::place::{PlaceError, PlaceRequest, Repeat};
 use crate::calls::room::RoomAsk;
 use crate::calls::transfer::TransferRequest;
-use crate::calls::view::{CallDetail, CallPage, CallView};
+use crate::calls::view::{CallDetail, CallPage, CallView, LiveMedia};
 use crate::{Events, FieldError, RecordingFile, ReloadChanges, TrunkView};
 
 /// The daemon behind HTTP.
@@ -41,6 +41,8 @@ pub trait Backend: Send + Sync + 'static {
     fn calls(&self, query: &CallQuery) -> CallPage;
     /// All of one call.
     fn call_detail(&self, id: &str) -> Option<CallDetail>;
+    /// What the media of a call comes to now; none where it is not up.
+    fn live_media(&self, id: &str) -> Option<oneshot::Receiver<Vec<LiveMedia>>>;
     /// Whether a text is a row of key presses.
     fn are_keys(&self, keys: &str) -> bool;
     /// Presses keys in a call.

@@ -53,8 +53,8 @@ pub use calls::place::{PlaceError, PlaceRequest, Repeat};
 pub use calls::room::{RecordAction, RoomAsk};
 pub use calls::transfer::{TransferFallback, TransferMode, TransferRequest};
 pub use calls::view::{
-    CallDetail, CallDirection, CallPage, CallStatus, CallView, LegView, ParticipantView, Quality, Rung,
-    TimelineEntry, TransferOutcome,
+    CallDetail, CallDirection, CallPage, CallStatus, CallView, LegView, LiveMedia, ParticipantView, Quality,
+    RecordingStatus, RecordingView, Rung, TimelineEntry, TransferOutcome,
 };
 pub use events::Events;
 pub use problem::{FieldError, Problem};

@@ -38,7 +38,7 @@ pub use events::DigitReader;
 pub use g711::{alaw_to_linear, linear_to_alaw, linear_to_ulaw, silence, transcode, ulaw_to_linear};
 pub use participant::{Frame, Participant, Readiness, RoomIo};
 pub use playout::{MAX_QUEUED_BYTES, Playout};
-pub use pool::{Pool, PoolConfig, Report};
+pub use pool::{LegStats, Pool, PoolConfig, Report};
 pub use quality::Quality;
 pub use receiver::{Ordered, Receiver};
 pub use recorder::{RecordFile, RecordFormat, RecordTask};

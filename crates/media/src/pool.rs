@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use mio::{Poll, Waker};
 use trunkline_sdp::control::AgentNews;
 use trunkline_sdp::media::{MediaSpec, MediaStats, RoomEvent};
-use trunkline_sdp::{Hearing, Member};
+use trunkline_sdp::{Codec, Hearing, Member};
 
 use crate::borrowed::BorrowedPort;
 use crate::participant::Participant;
@@ -32,6 +32,17 @@ pub struct PoolConfig {
     pub ports: RangeInclusive<u16>,
     /// How long a caller may be silent.
     pub no_media: Duration,
+}
+
+/// What a leg's media came to so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LegStats {
+    /// Which.
+    pub member: Member,
+    /// The codec that is spoken; none before that is agreed on.
+    pub codec: Option<Codec>,
+    /// The figures.
+    pub stats: MediaStats,
 }
 
 /// What a thread reports.
@@ -244,6 +255,12 @@ impl Pool {
     /// What becomes of the room's recording. Its end is told ([`RoomEvent::RecordingEnded`]).
     pub fn record(&self, call: u64, task: RecordTask) {
         self.send(call, Command::Record(task));
+    }
+
+    /// Asks what the media of a room's legs came to so far. `reply` is called on the media thread and must not
+    /// block; where there is no such room it is dropped.
+    pub fn stats(&self, call: u64, reply: impl FnOnce(Vec<LegStats>) + Send + 'static) {
+        self.send(call, Command::Stats(Box::new(reply)));
     }
 
     /// Recordings whose files are not whole yet.

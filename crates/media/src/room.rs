@@ -21,6 +21,7 @@ use trunkline_sdp::{Hearing, Member, Members};
 use crate::cleaner::Cleaner;
 use crate::leg::{Heard, RtpLeg};
 use crate::participant::{Outcome, Participant, Readiness};
+use crate::pool::LegStats;
 use crate::receiver::Receiver;
 use crate::recorder::Tap;
 use floor::Floor;
@@ -361,6 +362,16 @@ impl Room {
         self.floor.seat.leave();
         let here = self.floor.line(Member::FIRST).map(|line| line.leg.stats());
         MediaStats { agent_bytes_dropped: dropped, ..here.or(self.first).unwrap_or_default() }
+    }
+
+    /// What the media of its legs came to so far.
+    pub(crate) fn stats(&self) -> Vec<LegStats> {
+        let lines = self.floor.lines.iter().enumerate();
+        let stats = |(place, line): (usize, &Option<Box<Line>>)| {
+            let leg = &line.as_deref()?.leg;
+            Some(LegStats { member: Member::leg(place)?, codec: leg.spoken(), stats: leg.stats() })
+        };
+        lines.filter_map(stats).collect()
     }
 
     /// Whether the agent's socket has more to read than one turn took.

@@ -2,6 +2,7 @@
 //! tells it.
 
 mod entry;
+mod room;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +24,7 @@ use crate::ladders::Ladders;
 use crate::masking::digits_hidden;
 
 use entry::Entry;
-pub(crate) use entry::pending;
+pub(crate) use entry::{pending, quality};
 
 /// The list.
 pub(crate) struct Calls {
@@ -124,6 +125,7 @@ impl Calls {
                 direction,
                 trunk: start.trunk,
                 codec: None,
+                quality: None,
             });
         });
     }

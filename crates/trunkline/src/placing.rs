@@ -6,21 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::oneshot;
 use trunkline_api::{
-    CallView, FieldError, PlaceError, PlaceRequest, RecordAction, Repeat, RoomAsk, TransferFallback,
-    TransferMode, TransferRequest,
+    CallView, FieldError, LiveMedia, PlaceError, PlaceRequest, RecordAction, Repeat, RoomAsk,
+    TransferFallback, TransferMode, TransferRequest,
 };
 use trunkline_call::{CallHandle, CallStart, Input, PlaceCall, RoomEvent, Timestamp, call_id};
+use trunkline_media::LegStats;
 use trunkline_routing::{
     E164, OutboundCall, OutboundRefusal, Pii, Route, decide_outbound, hides, is_dialable, is_own_parameter,
     mask, may_be_set,
 };
 use trunkline_sdp::control::{self, AgentAsk, Mute, Play, Recording, Transfer};
 use trunkline_sdp::media::are_keys;
+use trunkline_sdp::{Codec, Member};
 use trunkline_signalling::{Mono, Tokens};
 
 use crate::admission::{Permit, Shed};
-use crate::calls::{Calls, pending};
+use crate::calls::{Calls, pending, quality};
 use crate::driver::Edges;
 use crate::recordings::Recordings;
 use crate::trunks::Overload;
@@ -84,6 +87,24 @@ impl Placer {
     /// The calls in progress and the last that ended.
     pub(crate) fn calls(&self) -> &Calls {
         &self.edges.calls
+    }
+
+    /// What the media of a call comes to now; none where it is not up.
+    pub(crate) fn live_media(&self, id: &str) -> Option<oneshot::Receiver<Vec<LiveMedia>>> {
+        let call = self.edges.calls.active(id).ok()?;
+        let first = self.edges.calls.first_name(call);
+        let (tell, told) = oneshot::channel();
+        let named = move |leg: LegStats| LiveMedia {
+            participant: if leg.member == Member::FIRST { first.clone() } else { leg.member.to_string() },
+            codec: leg.codec.map(Codec::name),
+            quality: quality(&leg.stats),
+        };
+        self.edges.pool.stats(call.0, move |legs| {
+            // Whoever asked may have gone.
+            let _ = tell.send(legs.into_iter().map(named).collect());
+        });
+        self.edges.pool.flush();
+        Some(told)
     }
 
     /// Where recordings are.

@@ -30,16 +30,19 @@ impl Recordings {
         pool.record(call.0, self.task(call_id, task));
     }
 
-    /// The recording of a call that has ended, in whichever form it was written. An id that is none of ours
+    /// A recording of a call that has ended, in whichever form it was written. An id that is none of ours
     /// names no file.
-    pub(crate) fn find(&self, call_id: &str) -> Option<RecordingFile> {
-        let digits = call_id.strip_prefix("call_")?;
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    pub(crate) fn find(&self, id: &str) -> Option<RecordingFile> {
+        let digits = id.strip_prefix("call_")?;
+        // A further recording of a call has its number behind it.
+        let (digits, number) = digits.split_once('-').unwrap_or((digits, "2"));
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        if !(digits.bytes().all(|byte| byte.is_ascii_hexdigit()) && is_number) {
             return None;
         }
         let forms = [("wav", "audio/wav"), ("ogg", "audio/ogg")].into_iter();
         let files = forms.map(|(extension, kind)| RecordingFile {
-            path: self.folder.join(format!("{call_id}.{extension}")),
+            path: self.folder.join(format!("{id}.{extension}")),
             kind,
         });
         files.into_iter().find(|file| file.path.is_file())

@@ -17,6 +17,10 @@ pub enum ControlError {
     Unknown,
     /// It is not answered, or over.
     NotActive,
+    /// It has no recording under way that could be paused, resumed or ended.
+    NotRecording,
+    /// Nobody in it has that name.
+    UnknownParticipant,
 }
 
 impl From<ControlError> for Problem {
@@ -26,6 +30,14 @@ impl From<ControlError> for Problem {
             ControlError::NotActive => {
                 Self::new(StatusCode::CONFLICT, "not_active", "the call is not answered, or over")
             }
+            ControlError::NotRecording => {
+                Self::new(StatusCode::CONFLICT, "not_recording", "no recording of the call is under way")
+            }
+            ControlError::UnknownParticipant => Self::new(
+                StatusCode::CONFLICT,
+                "unknown_participant",
+                "nobody in the call has that name; GET the call for its participants",
+            ),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! `GET /v1/calls` and `GET /v1/calls/{id}`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use tokio::time::timeout;
 use utoipa::IntoParams;
 
 use super::unknown;
@@ -15,6 +18,8 @@ use crate::{Problem, Shared};
 
 /// Calls a page holds where nobody says.
 const PAGE: usize = 50;
+/// How long a media thread may take to say what a call comes to.
+const LIVE: Duration = Duration::from_millis(500);
 /// Most calls of a page.
 const MAX_PAGE: usize = 500;
 
@@ -138,8 +143,11 @@ pub(crate) async fn list(
     )
 )]
 pub(crate) async fn show(State(backend): State<Shared>, Path(id): Path<String>) -> Response {
-    match backend.call_detail(&id) {
-        Some(detail) => Json(detail).into_response(),
-        None => unknown().into_response(),
+    let Some(mut detail) = backend.call_detail(&id) else { return unknown().into_response() };
+    if let Some(live) = backend.live_media(&id)
+        && let Ok(Ok(media)) = timeout(LIVE, live).await
+    {
+        detail.with_live(media);
     }
+    Json(detail).into_response()
 }

@@ -95,8 +95,10 @@ pub struct CallDetail {
     pub timeline: Vec<TimelineEntry>,
     /// How the last transfer came out.
     pub transfer: Option<TransferOutcome>,
-    /// What its media came to; null while it lasts.
+    /// What the media of its first leg came to so far.
     pub quality: Option<Quality>,
+    /// Its recordings, in order.
+    pub recordings: Vec<RecordingView>,
     /// The SIP messages of its legs, in order.
     pub ladder: Vec<Rung>,
     /// Messages between the first and the last of the ladder that were not kept.
@@ -116,6 +118,62 @@ pub struct LegView {
     pub trunk: String,
     /// Codec; null before there is one.
     pub codec: Option<String>,
+    /// What its media came to so far; null before there is any.
+    pub quality: Option<Quality>,
+}
+
+/// What the media of a leg comes to while the call is up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveMedia {
+    /// The participant that it is.
+    pub participant: String,
+    /// The codec that is spoken.
+    pub codec: Option<&'static str>,
+    /// The figures.
+    pub quality: Quality,
+}
+
+impl CallDetail {
+    /// With what the media of its legs comes to now.
+    pub(crate) fn with_live(&mut self, media: Vec<LiveMedia>) {
+        for live in media {
+            if let Some(leg) = self.legs.iter_mut().find(|leg| leg.participant == live.participant) {
+                leg.codec = live.codec.map(str::to_owned);
+                leg.quality = Some(live.quality);
+            }
+        }
+        self.quality = self.legs.first().and_then(|leg| leg.quality.clone());
+    }
+}
+
+/// A recording of a call.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RecordingView {
+    /// What `GET /v1/recordings/{id}` gives it by, once it has ended.
+    pub id: String,
+    /// Where it stands.
+    pub status: RecordingStatus,
+    /// When it began.
+    #[schema(format = DateTime)]
+    pub started_at: String,
+    /// How long it is, once it has ended.
+    pub duration_seconds: Option<f64>,
+    /// Why it was cut short.
+    pub problem: Option<String>,
+}
+
+/// Where a recording stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingStatus {
+    /// Under way.
+    Recording,
+    /// Under way, and what is said is left out.
+    Paused,
+    /// Whole.
+    Ended,
+    /// Cut short: what was written before is kept.
+    Failed,
 }
 
 /// Somebody in the room.

@@ -18,6 +18,9 @@ struct Idle {
 }
 
 impl Backend for Idle {
+    fn live_media(&self, _: &str) -> Option<tokio::sync::oneshot::Receiver<Vec<crate::LiveMedia>>> {
+        None
+    }
     fn is_ready(&self) -> bool {
         true
     }

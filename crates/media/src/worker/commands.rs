@@ -13,14 +13,19 @@ use trunkline_sdp::{Hearing, Member};
 use super::{AGENT, KINDS, SLOW, Worker};
 use crate::leg::RtpLeg;
 use crate::participant::Participant;
-use crate::pool::Report;
+use crate::pool::{LegStats, Report};
 use crate::ports::{Pair, locked};
 use crate::recorder::RecordTask;
 use crate::room::{Line, Room};
 
 /// What is asked, for one room.
 pub(crate) enum Command {
-    Open { member: Member, pair: Pair, spec: Option<MediaSpec>, seed: u64 },
+    Open {
+        member: Member,
+        pair: Pair,
+        spec: Option<MediaSpec>,
+        seed: u64,
+    },
     Update(Member, MediaSpec),
     CloseLeg(Member),
     Join(Box<dyn Participant>),
@@ -29,13 +34,19 @@ pub(crate) enum Command {
     Arrange(Hearing),
     Party(Member),
     Listen(Member, bool),
-    Play { member: Member, audio: Arc<[u8]>, repeat: bool },
+    Play {
+        member: Member,
+        audio: Arc<[u8]>,
+        repeat: bool,
+    },
     Hush(Member),
     Press(Member, String),
     Digit(Member, char),
     Tell(AgentNews),
     Clean(Member, bool),
     Record(RecordTask),
+    /// What its legs' media came to so far.
+    Stats(Box<dyn FnOnce(Vec<LegStats>) + Send>),
     Close,
 }
 
@@ -192,6 +203,7 @@ impl Command {
             Self::Record(RecordTask::Pause) => room.pause(true),
             Self::Record(RecordTask::Resume) => room.pause(false),
             Self::Record(RecordTask::Stop) => room.stop(),
+            Self::Stats(reply) => reply(room.stats()),
             // Done by the thread.
             Self::Open { .. }
             | Self::Record(RecordTask::Start(_))

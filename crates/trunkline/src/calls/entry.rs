@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use trunkline_api::{
-    CallDetail, CallDirection, CallStatus, CallView, LegView, ParticipantView, Quality, Rung, TimelineEntry,
-    TransferOutcome,
+    CallDetail, CallDirection, CallStatus, CallView, LegView, ParticipantView, Quality, RecordingView, Rung,
+    TimelineEntry, TransferOutcome,
 };
 use trunkline_call::{CallHandle, CallRecord, CallStart, MediaStats, Status, Timestamp};
 use trunkline_sdp::Member;
@@ -32,6 +32,9 @@ pub(super) struct Entry {
     pub(super) timeline: Vec<TimelineEntry>,
     pub(super) transfer: Option<TransferOutcome>,
     pub(super) quality: Option<Quality>,
+    pub(super) recordings: Vec<RecordingView>,
+    /// Somebody wants it recorded, whether it has begun yet or not.
+    pub(super) recorded: bool,
     /// Who waits until it is answered or over.
     pub(super) waiting: Vec<oneshot::Sender<()>>,
 }
@@ -48,6 +51,7 @@ impl Entry {
             direction: view.direction,
             trunk: view.trunk.clone(),
             codec: None,
+            quality: None,
         };
         let participant =
             ParticipantView { name: first.to_owned(), joined_at: view.started_at.clone(), left_at: None };
@@ -62,6 +66,8 @@ impl Entry {
             timeline: Vec::new(),
             transfer: None,
             quality: None,
+            recordings: Vec::new(),
+            recorded: false,
             waiting: Vec::new(),
         };
         entry.note(began.utc, "began", None);
@@ -105,6 +111,7 @@ impl Entry {
             timeline: self.timeline.clone(),
             transfer: self.transfer.clone(),
             quality: self.quality.clone(),
+            recordings: self.recordings.clone(),
             ladder: steps.into_iter().map(rung).collect(),
             ladder_omitted: omitted,
         }
@@ -138,6 +145,7 @@ impl Entry {
         self.leaves(None, record.ended_at.0);
         if let Some(leg) = self.legs.first_mut() {
             leg.codec = record.codec.map(str::to_owned);
+            leg.quality = Some(quality(&record.media));
         }
         self.quality = Some(quality(&record.media));
         self.note(record.ended_at.0, "ended", Some(record.reason.clone()));
@@ -187,7 +195,7 @@ const fn status(status: Status) -> CallStatus {
     }
 }
 
-const fn quality(media: &MediaStats) -> Quality {
+pub(crate) const fn quality(media: &MediaStats) -> Quality {
     Quality {
         packets_received: media.packets_received,
         packets_sent: media.packets_sent,

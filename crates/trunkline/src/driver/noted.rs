@@ -33,6 +33,10 @@ impl Edges {
             Input::Room(call, RoomEvent::Digit(member, digit) | RoomEvent::Heard(member, digit)) => {
                 self.calls.pressed(*call, Some(*member), digit.encode_utf8(&mut [0; 4]), now);
             }
+            Input::Room(_, RoomEvent::RecordingEnded { file, milliseconds, problem }) => {
+                self.calls.recording_ended(file, *milliseconds, problem.as_deref(), now);
+            }
+            Input::LegClosed(call, member, stats) => self.calls.leg_closed(*call, *member, stats),
             _ => {}
         }
         shard.handle(input, now);

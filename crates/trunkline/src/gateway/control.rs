@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use trunkline_api::{
     Backend, CallDetail, CallPage, CallQuery, CallView, CompleteError, ControlError, Events, FieldError,
-    Keys, PlaceError, PlaceRequest, RecordingFile, ReloadChanges, Repeat, RoomAsk, Scope, TransferRequest,
-    TrunkView, same,
+    Keys, LiveMedia, PlaceError, PlaceRequest, RecordingFile, ReloadChanges, Repeat, RoomAsk, Scope,
+    TransferRequest, TrunkView, same,
 };
 use trunkline_call::Input;
 use trunkline_routing::{ApiKey, ApiSettings, Connect, Node, RouteTable, key_changes};
@@ -201,6 +201,10 @@ impl Backend for Control {
         self.placer.calls().detail(id)
     }
 
+    fn live_media(&self, id: &str) -> Option<oneshot::Receiver<Vec<LiveMedia>>> {
+        self.placer.live_media(id)
+    }
+
     fn are_keys(&self, keys: &str) -> bool {
         are_keys(keys)
     }
@@ -237,7 +241,7 @@ impl Backend for Control {
     }
 
     fn ask_room(&self, id: &str, ask: RoomAsk) -> Result<(), ControlError> {
-        let call = self.placer.calls().active(id)?;
+        let call = self.placer.calls().may_ask(id, &ask)?;
         self.dispatcher.reply(call, placing::in_room(call, ask));
         Ok(())
     }
