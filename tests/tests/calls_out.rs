@@ -474,10 +474,19 @@ fn a_call_is_recorded_held_muted_and_played_to_by_request() {
         assert_eq!(http::get(daemon.api, &format!("/v1/recordings/{strange}")).0, 404, "{strange}");
     }
     assert_eq!(ask("hold", json!({"on": true})), 409);
+    recording_is_told(&daemon, &id, &mut events);
+}
+
+/// What the API shows and tells of a call's recording, which was paused once and has ended.
+fn recording_is_told(daemon: &Daemon, id: &str, events: &mut http::Events) {
     let told = poll("its end", || {
-        Some(call(&daemon, &id)).filter(|call| call["recordings"][0]["duration_seconds"].is_number())
+        Some(call(daemon, id)).filter(|call| call["recordings"][0]["duration_seconds"].is_number())
     });
-    assert_eq!((&recording(&told), &told["recordings"][0]["id"]), (&json!("ended"), &json!(id)), "{told}");
+    assert_eq!(
+        (&told["recordings"][0]["status"], &told["recordings"][0]["id"]),
+        (&json!("ended"), &json!(id)),
+        "{told}"
+    );
     let timeline: Vec<&str> = told["timeline"]
         .as_array()
         .into_iter()

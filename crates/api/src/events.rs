@@ -164,7 +164,7 @@ impl hyper::body::Body for Reader {
 }
 
 /// Tells what happens, for as long as the reader stays: `call.began`, `call.answered`, `call.transferred`,
-/// `call.ended`, `dtmf`, `trunk.changed`.
+/// `call.ended`, `dtmf`, `recording.started`, `recording.paused`, `recording.resumed`, `recording.ended`, `trunk.changed`.
 ///
 /// `data` is JSON with the time `at`, and `call`, `call_id` or `trunk`; numbers in it are masked unless
 /// `[api] event_numbers` says otherwise. `gap` and `dropped` tell of the stream itself.

@@ -228,10 +228,7 @@ impl Edges {
             Output::Hush(call, member) => self.pool.hush(call.0, member),
             Output::Digit(call, digit, member) => self.pool.digit(call.0, digit, member),
             Output::SuppressNoise(call, member) => self.pool.clean(call.0, member, true),
-            Output::Record { call, call_id, task } => {
-                self.recordings.ask(&self.pool, call, &call_id, task);
-                self.calls.recording(call, task, self.clock.now());
-            }
+            Output::Record { call, call_id, task } => self.record(call, &call_id, task),
             Output::Tell(call, news) => self.pool.tell(call.0, *news),
             Output::TransferEnded(call, result) => self.transfer_ended(call, &result),
             Output::CloseRoom(call) => {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::json;
 use trunkline_call::{CallHandle, Input, LegStart, RoomEvent, Shard, Timestamp};
 use trunkline_sdp::Member;
-use trunkline_sdp::control::TransferResult;
+use trunkline_sdp::control::{Recording, TransferResult};
 use trunkline_sip::text::OneLine;
 
 use super::Edges;
@@ -88,6 +88,12 @@ impl Edges {
     pub(super) fn close_leg(&self, call: CallHandle, member: Member) {
         self.calls.left(call, member, self.clock.now());
         self.pool.close_leg(call.0, member);
+    }
+
+    /// Something becomes of a call's recording.
+    pub(super) fn record(&self, call: CallHandle, call_id: &str, task: Recording) {
+        self.recordings.ask(&self.pool, call, call_id, task);
+        self.calls.recording(call, task, self.clock.now());
     }
 
     /// A transfer has come out.
