@@ -1,8 +1,9 @@
 //! What rooms cost on real sockets: encrypted, recorded, with two legs and with three, beside the plain call.
 //!
 //! ```text
-//! cargo bench -p trunkline-benches --bench rooms -- [--rounds 3] [--seconds 5]
+//! cargo bench -p trunkline-benches --bench rooms -- [--rounds 3] [--seconds 5] [--only WORDS]
 //! ```
+//! `--only` leaves out the kinds that have not these words, but for the plain call.
 //! One media thread serves [`LEGS`] legs that each send and get fifty packets a second. What is counted is
 //! the time that the kernel gave the media and recorder threads, system calls included. The kinds take
 //! turns; medians and their ratio to the plain call are printed.
@@ -15,7 +16,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkline_agent::Echo;
-use trunkline_media::{Pool, PoolConfig, RecordFile, RecordFormat, RecordTask, RtpHeader, Srtp, write_rtp};
+use trunkline_media::{
+    Frame, Participant, Pool, PoolConfig, RecordFile, RecordFormat, RecordTask, RoomIo, RtpHeader, Srtp,
+    write_rtp,
+};
 use trunkline_sdp::media::{DtmfMethod, MediaSpec};
 use trunkline_sdp::{Codec, Hearing, KeySeed, Member, Members, SrtpKeys, Suite};
 
@@ -33,16 +37,21 @@ enum Kind {
     Plain,
     Srtp(Suite),
     Recorded(RecordFormat),
+    /// With an agent whose words go out by the clock, as those of agents on sockets do.
+    Paced,
+    PacedRecorded,
     Bridged,
     Conference,
 }
 
-const KINDS: [(Kind, &str, &str); 8] = [
+const KINDS: [(Kind, &str, &str); 10] = [
     (Kind::Plain, "a leg and the echo agent", ""),
     (Kind::Srtp(Suite::AesCm128Sha1_80), "with SRTP, AES_CM_128_HMAC_SHA1_80", "≤ 1.15"),
     (Kind::Srtp(Suite::AeadAes128Gcm), "with SRTP, AEAD_AES_128_GCM", "≤ 1.15"),
     (Kind::Recorded(RecordFormat::Wav), "recorded in two channels, WAV", "≤ 1.10"),
     (Kind::Recorded(RecordFormat::Opus), "recorded in two channels, Opus", ""),
+    (Kind::Paced, "a leg and an agent that is paced", ""),
+    (Kind::PacedRecorded, "the same, recorded in two channels, WAV", "≤ 1.10 × the one above"),
     (Kind::Bridged, "a leg of a room of two legs", ""),
     (Kind::Conference, "a leg of a room of three legs", "≤ 1.6 × of two"),
     (Kind::Plain, "a leg and the echo agent, once more", "1.00: the noise"),
@@ -50,20 +59,26 @@ const KINDS: [(Kind, &str, &str); 8] = [
 
 fn main() {
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-    let (mut rounds, mut seconds) = (3u32, 5);
+    let (mut rounds, mut seconds, mut only) = (3u32, 5, String::new());
     while let Some(word) = words.next() {
-        let value = words.next().and_then(|value| value.parse().ok());
-        match (word.as_str(), value) {
+        let value = words.next().unwrap_or_default();
+        if word == "--only" {
+            only = value;
+            continue;
+        }
+        match (word.as_str(), value.parse().ok()) {
             ("--rounds", Some(value)) => rounds = value,
             ("--seconds", Some(value)) => seconds = u64::from(value),
-            _ => panic!("{word}: write --rounds N or --seconds N"),
+            _ => panic!("{word}: write --rounds N, --seconds N or --only WORDS"),
         }
     }
-    let mut costs = vec![Vec::new(); KINDS.len()];
+    let wanted = |(kind, what, _): &(Kind, &str, &str)| *kind == Kind::Plain || what.contains(&only);
+    let kinds: Vec<_> = KINDS.into_iter().filter(wanted).collect();
+    let mut costs = vec![Vec::new(); kinds.len()];
     let mut turn = 0;
     for _ in 0..rounds {
-        for (costs, (kind, ..)) in costs.iter_mut().zip(KINDS) {
-            costs.push(measure(kind, turn, Duration::from_secs(seconds)));
+        for (costs, (kind, ..)) in costs.iter_mut().zip(&kinds) {
+            costs.push(measure(*kind, turn, Duration::from_secs(seconds)));
             turn += 1;
         }
     }
@@ -71,7 +86,7 @@ fn main() {
     let mut table = String::from(
         "| what | CPU a packet in and out, µs | to the plain one | to reach |\n|---|---|---|---|\n",
     );
-    for ((_, what, bound), cost) in KINDS.iter().zip(&medians) {
+    for ((_, what, bound), cost) in kinds.iter().zip(&medians) {
         let _ = writeln!(table, "| {what} | {cost:.2} | {:.2} | {bound} |", cost / medians[0]);
     }
     println!("{table}");
@@ -80,6 +95,23 @@ fn main() {
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// An agent whose words lie ready, as they come from a socket.
+struct Player;
+
+impl Participant for Player {
+    fn codec(&self) -> Option<Codec> {
+        Some(Codec::Pcmu)
+    }
+
+    fn start(&mut self, _room: &mut RoomIo<'_>) {}
+
+    fn hear(&mut self, _frame: Frame<'_>, _room: &mut RoomIo<'_>) {}
+
+    fn fill(&mut self, room: &mut RoomIo<'_>) {
+        room.play(&[0x55; 8 * SAMPLES]);
+    }
 }
 
 /// A leg's far end.
@@ -127,18 +159,23 @@ fn rooms(pool: &Pool, kind: Kind, folder: &std::path::Path) -> Vec<Caller> {
     let size = match kind {
         Kind::Bridged => 2,
         Kind::Conference => 3,
-        Kind::Plain | Kind::Srtp(_) | Kind::Recorded(_) => 1,
+        Kind::Plain | Kind::Srtp(_) | Kind::Recorded(_) | Kind::Paced | Kind::PacedRecorded => 1,
     };
     let mut callers = Vec::new();
     for call in 0..(LEGS / size) as u64 {
         let members: Vec<Member> = (0..size).filter_map(Member::leg).collect();
         callers.extend(members.iter().map(|member| caller(pool, call, *member, kind)));
-        if size == 1 {
-            pool.join(call, Box::new(Echo));
-        } else {
-            pool.arrange(call, Hearing::among(Members::of(&members)));
+        match kind {
+            Kind::Bridged | Kind::Conference => pool.arrange(call, Hearing::among(Members::of(&members))),
+            Kind::Paced | Kind::PacedRecorded => pool.join(call, Box::new(Player)),
+            Kind::Plain | Kind::Srtp(_) | Kind::Recorded(_) => pool.join(call, Box::new(Echo)),
         }
-        if let Kind::Recorded(format) = kind {
+        let format = match kind {
+            Kind::Recorded(format) => Some(format),
+            Kind::PacedRecorded => Some(RecordFormat::Wav),
+            _ => None,
+        };
+        if let Some(format) = format {
             let path: PathBuf = folder.join(format!("{call}.rec"));
             pool.record(call, RecordTask::Start(Box::new(RecordFile { path, format })));
         }
@@ -157,7 +194,7 @@ fn caller(pool: &Pool, call: u64, member: Member, kind: Kind) -> Caller {
                 |seed: u8| KeySeed::new([seed; 32]).of_leg(call, member.place() as u32).master_key(suite);
             Some((key(1), key(2)))
         }
-        Kind::Plain | Kind::Recorded(_) | Kind::Bridged | Kind::Conference => None,
+        _ => None,
     };
     let spec = MediaSpec {
         codec: Codec::Pcmu,

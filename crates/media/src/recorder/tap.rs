@@ -56,8 +56,8 @@ impl Tap {
         if self.paused {
             return true;
         }
-        let mut said = left.iter().zip(right);
-        while said.len() > 0 {
+        let (mut left, mut right) = (left, right);
+        while !left.is_empty() && !right.is_empty() {
             let block = match &mut self.block {
                 Some(block) => block,
                 none => match self.empty.try_recv() {
@@ -69,16 +69,18 @@ impl Tap {
                     Err(TryRecvError::Disconnected) => return false,
                     // The disk is late.
                     Err(TryRecvError::Empty) => {
-                        self.missed += said.len() as u64;
+                        self.missed += left.len().min(right.len()) as u64;
                         return true;
                     }
                 },
             };
-            let free = &mut block.samples[2 * block.length..];
-            for (pair, (left, right)) in free.chunks_exact_mut(2).zip(&mut said) {
+            let count = left.len().min(right.len()).min(BLOCK - block.length);
+            let free = block.samples[2 * block.length..].chunks_exact_mut(2);
+            for (pair, (left, right)) in free.zip(left[..count].iter().zip(&right[..count])) {
                 (pair[0], pair[1]) = (*left, *right);
-                block.length += 1;
             }
+            block.length += count;
+            (left, right) = (&left[count..], &right[count..]);
             if block.length == BLOCK && !self.send() {
                 return false;
             }

@@ -198,6 +198,10 @@ impl Frames {
 /// What these say together.
 fn sum(frames: Option<&Frames>, speakers: Members, out: &mut [i16]) {
     let Some(frames) = frames else { return };
+    let mut speaking = speakers.iter().filter(|speaker| frames.speaking.contains(*speaker));
+    if let (Some(only), None) = (speaking.next(), speaking.next()) {
+        return out.copy_from_slice(&frames.samples[only.place()][..out.len()]);
+    }
     let mut total = [0i32; MAX_PAYLOAD];
     let total = &mut total[..out.len()];
     for speaker in speakers.iter().filter(|speaker| frames.speaking.contains(*speaker)) {

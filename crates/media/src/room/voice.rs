@@ -52,13 +52,13 @@ impl Voice {
         if self.length + samples.len() > CAPACITY {
             self.skip(self.length.saturating_sub(self.held));
         }
-        for sample in samples {
-            if self.length == CAPACITY {
-                return;
-            }
-            self.samples[(self.at + self.length) % CAPACITY] = *sample;
-            self.length += 1;
-        }
+        let count = samples.len().min(CAPACITY - self.length);
+        let end = (self.at + self.length) % CAPACITY;
+        // The ring's end, and what goes on at its beginning.
+        let (here, there) = samples[..count].split_at(count.min(CAPACITY - end));
+        self.samples[end..end + here.len()].copy_from_slice(here);
+        self.samples[..there.len()].copy_from_slice(there);
+        self.length += count;
     }
 
     /// What was said before this began, over and over up to what is to be held: so a voice that was heard on
@@ -93,10 +93,10 @@ impl Voice {
             self.skip(self.length - self.held - out.len());
         }
         let count = out.len().min(self.length);
-        for place in &mut out[..count] {
-            *place = self.samples[self.at];
-            self.at = (self.at + 1) % CAPACITY;
-        }
+        let (here, there) = out[..count].split_at_mut(count.min(CAPACITY - self.at));
+        here.copy_from_slice(&self.samples[self.at..self.at + here.len()]);
+        there.copy_from_slice(&self.samples[..there.len()]);
+        self.at = (self.at + count) % CAPACITY;
         self.length -= count;
         if count > 0 && std::mem::take(&mut self.seam) {
             smooth(self.last, &mut out[..count]);
