@@ -12,7 +12,7 @@ use audio_codec::g722::{G722Decoder, G722Encoder};
 use audio_codec::{Decoder as _, Encoder as _};
 use trunkline_sdp::Codec;
 
-use crate::g711::{alaw_to_linear, encode as encode_g711, ulaw_to_linear};
+use crate::g711::{decode as decode_g711, encode as encode_g711};
 use crate::resample::Resampler;
 
 /// Longest frame in samples: 120 ms at 48 kHz, Opus's longest.
@@ -69,12 +69,9 @@ impl Decoder {
         match self {
             Self::G711 { codec, last } => {
                 let Some(out) = out.get_mut(..payload.len()) else { return 0 };
-                let linear = if *codec == Codec::Pcma { alaw_to_linear } else { ulaw_to_linear };
-                for (sample, byte) in out.iter_mut().zip(payload) {
-                    *sample = linear(*byte);
-                }
+                let count = decode_g711(payload, *codec, out);
                 last.heard(out);
-                payload.len()
+                count
             }
             Self::G722 { decoder, down: None, last } => {
                 let count = decoder.decode_into(payload, out).unwrap_or(0);

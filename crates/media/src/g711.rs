@@ -79,6 +79,34 @@ pub(crate) fn linear(byte: u8, codec: Codec) -> i16 {
     }
 }
 
+/// Samples of G.711, as many as fit; their number. µ-law where the codec is another, as rooms carry those.
+pub(crate) fn decode(audio: &[u8], codec: Codec, out: &mut [i16]) -> usize {
+    let table = match codec {
+        Codec::Pcma => &ALAW,
+        Codec::Pcmu | Codec::G722 | Codec::Opus => &ULAW,
+    };
+    for (sample, byte) in out.iter_mut().zip(audio) {
+        *sample = table[usize::from(*byte)];
+    }
+    audio.len().min(out.len())
+}
+
+/// What each byte says.
+static ULAW: [i16; 256] = table(Codec::Pcmu);
+static ALAW: [i16; 256] = table(Codec::Pcma);
+
+const fn table(codec: Codec) -> [i16; 256] {
+    let (mut table, mut byte) = ([0; 256], 0);
+    while byte < 256 {
+        table[byte] = match codec {
+            Codec::Pcma => alaw_to_linear(byte as u8),
+            Codec::Pcmu | Codec::G722 | Codec::Opus => ulaw_to_linear(byte as u8),
+        };
+        byte += 1;
+    }
+    table
+}
+
 /// The byte that is silence.
 #[must_use]
 pub const fn silence(codec: Codec) -> u8 {
@@ -118,6 +146,11 @@ mod tests {
                 assert_eq!(linear_to_ulaw(ulaw_to_linear(byte)), byte, "µ-law {byte:#x}");
             }
             assert_eq!(linear_to_alaw(alaw_to_linear(byte)), byte, "A-law {byte:#x}");
+            for (codec, sample) in [(Codec::Pcmu, ulaw_to_linear(byte)), (Codec::Pcma, alaw_to_linear(byte))]
+            {
+                let mut out = [0; 2];
+                assert_eq!((decode(&[byte], codec, &mut out), out), (1, [sample, 0]), "{byte:#x}");
+            }
         }
     }
 

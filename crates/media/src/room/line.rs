@@ -5,11 +5,10 @@ use std::time::Instant;
 use trunkline_sdp::Codec;
 
 use super::outlet::Outlet;
-use super::seat::decode;
 use super::sound::Playing;
 use super::voice::Voice;
 use crate::cleaner::Cleaner;
-use crate::g711::{linear, silence, transcode};
+use crate::g711::{decode, linear, silence, transcode};
 use crate::keypad::{Due, Keypad};
 use crate::leg::{MAX_PAYLOAD, RtpLeg};
 use crate::speech::Ear;

@@ -8,8 +8,7 @@ use trunkline_sdp::{Codec, Member, Members};
 use super::floor::{Floor, LEGS};
 use super::line::Line;
 use super::plan::Way;
-use super::seat::decode;
-use crate::g711::{encode, silence};
+use crate::g711::{decode, encode, silence};
 use crate::leg::MAX_PAYLOAD;
 
 /// Samples of a frame to an agent that hears a mix: 20 ms.

@@ -4,7 +4,6 @@ use trunkline_sdp::Codec;
 
 use super::outlet::Outlet;
 use super::voice::Voice;
-use crate::g711::linear;
 use crate::participant::{Outcome, Participant};
 use crate::playout::Playout;
 
@@ -53,12 +52,4 @@ impl Seat {
         self.again = false;
         self.voice = None;
     }
-}
-
-/// Samples of G.711.
-pub(super) fn decode(audio: &[u8], codec: Codec, out: &mut [i16]) -> usize {
-    for (sample, byte) in out.iter_mut().zip(audio) {
-        *sample = linear(*byte, codec);
-    }
-    audio.len().min(out.len())
 }

@@ -8,7 +8,7 @@
 use trunkline_sdp::Codec;
 
 use super::outlet::smooth;
-use super::seat::decode;
+use crate::g711::decode;
 use crate::leg::MAX_PAYLOAD;
 
 /// Samples that fit: a quarter of a second.
