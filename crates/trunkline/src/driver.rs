@@ -293,7 +293,8 @@ impl Edges {
     fn find_flow(&self, (call, member): (CallHandle, Member), hop: Hop, bytes: usize, skip: usize) {
         let (transport, dispatcher) = (Arc::clone(&self.transport), self.dispatcher.clone());
         tokio::spawn(async move {
-            let found = transport.flow_to(&hop, bytes, skip).await.map_err(|error| error.to_string());
+            let found = transport.flow_to(&hop, bytes, skip).await;
+            let found = found.map_err(|error| format!("{}: {error}", shown(&hop)));
             dispatcher.reply(call, Input::FlowFound(call, member, found));
         });
     }

@@ -79,7 +79,8 @@ impl Call {
             }
             Err(reason) => {
                 let sip_call_id = OneLine(self.first.sip_call_id());
-                tracing::info!(call = %self.id, %sip_call_id, %reason, "an address of the trunk cannot be reached");
+                let trunk = &self.route.trunk.name;
+                tracing::info!(call = %self.id, %sip_call_id, %trunk, reason = %OneLine(&reason), "an address of the trunk cannot be reached");
                 if !self.first.next_address(out) {
                     let reason = format!("trunk {} cannot be reached: {reason}", self.route.trunk.name);
                     self.fail(cx, out, 503, EndedBy::Gateway, &reason);

@@ -82,8 +82,15 @@ impl Call {
                 out.push_back(Output::OpenMedia { call, member, local: line.near(), spec: None });
             }
             Err(reason) => {
-                if !line.next_address(out) {
-                    let reason = format!("trunk {} cannot be reached: {reason}", line.route.trunk.name);
+                let goes_on = line.next_address(out);
+                let (leg_call_id, trunk) = (line.sip_call_id().to_owned(), line.route.trunk.name.clone());
+                let sip_call_id = OneLine(self.first.sip_call_id());
+                tracing::info!(
+                    call = %self.id, %sip_call_id, leg_call_id = %OneLine(&leg_call_id), %member, %trunk,
+                    reason = %OneLine(&reason), "an address of the leg's trunk cannot be reached"
+                );
+                if !goes_on {
+                    let reason = format!("trunk {trunk} cannot be reached: {reason}");
                     self.back(cx, out, Some(503), &reason);
                 }
             }
