@@ -9,9 +9,10 @@ use anyhow::Context;
 use crate::{root, run, run_with};
 
 /// Program to look for, and the Debian package that holds it.
-const PEERS: [(&str, &str); 7] = [
+const PEERS: [(&str, &str); 8] = [
     ("sipp", "sip-tester"),
     ("baresip", "baresip-core"),
+    ("linphonec", "linphone-cli"),
     ("sipsak", "sipsak"),
     ("kamailio", "kamailio"),
     ("openssl", "openssl"),

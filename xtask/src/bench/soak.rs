@@ -48,6 +48,8 @@ fn short(kit: &Kit, binary: &Path, calls: u32) -> anyhow::Result<()> {
 fn long(kit: &Kit, binary: &Path, minutes: u32) -> anyhow::Result<()> {
     let server = start(binary, "builtin:tone")?;
     let hold = CALL_LASTS.as_millis() as u32;
+    // As many as the API keeps of those that ended, and then as many at a time as later.
+    place(kit, &server, 500, WARM / 500, 200)?;
     place(kit, &server, PER_SECOND, 2 * CALL_LASTS.as_secs() as u32, hold)?;
     rest();
     let before = Held::of(&server)?;
