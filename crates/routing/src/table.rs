@@ -149,6 +149,9 @@ pub struct Trunk {
     pub media_encryption: MediaEncryption,
     /// Keys may stand in descriptions that anybody on the path can read.
     pub sdes_over_plaintext: bool,
+    /// Where encryption is allowed: calls out offer it in its own profile first, and are placed again in the clear
+    /// where that is refused.
+    pub savp_then_plain: bool,
     /// How keys are pressed.
     pub dtmf: DtmfMethod,
     /// ISO 3166 country in whose format national numbers are read.

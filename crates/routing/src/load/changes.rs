@@ -124,6 +124,7 @@ fn trunk_keys(trunk: &Trunk) -> Keys {
         ("transport", word(&trunk.transport)),
         ("media_encryption", word(&trunk.media_encryption)),
         ("sdes_over_plaintext", trunk.sdes_over_plaintext.to_string()),
+        ("savp_then_plain", trunk.savp_then_plain.to_string()),
         ("dtmf", word(&trunk.dtmf)),
         ("destination_country", option(trunk.destination_country.as_ref())),
         ("headers_to_attributes", pairs(&trunk.headers_to_attributes)),

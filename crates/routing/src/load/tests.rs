@@ -366,3 +366,18 @@ fn of_two_trunks_to_one_host_an_agent_is_called_over_that_of_its_port() {
         assert_eq!(found.trunk.name, expected, "{place}");
     }
 }
+
+#[test]
+fn the_encrypted_profile_first_goes_with_encryption_that_is_allowed() {
+    for (policy, fine) in [("allow", true), ("require", false), ("disable", false)] {
+        let text = format!(
+            "[[trunk]]\nname = \"t\"\nallowed_addresses = [\"192.0.2.1\"]\ntransport = \"tls\"\nmedia_encryption = \"{policy}\"\nsavp_then_plain = true\n"
+        );
+        match load(&[Source { name: "t".to_owned(), text }], None) {
+            Ok(_) => assert!(fine, "{policy}"),
+            Err(problems) => {
+                assert!(!fine && problems[0].message.contains("savp_then_plain"), "{problems:?}")
+            }
+        }
+    }
+}

@@ -46,8 +46,8 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let accept_refer = reader.boolean("accept_refer").unwrap_or(false);
     let replaces = reader.boolean("replaces").unwrap_or(false);
     let headers = headers(&mut reader);
-    let (transport, media_encryption) = (transport(&mut reader), encryption(&mut reader));
-    let sdes_over_plaintext = reader.boolean("sdes_over_plaintext").unwrap_or(false);
+    let transport = transport(&mut reader);
+    let (media_encryption, sdes_over_plaintext, savp_then_plain) = srtp(&mut reader);
     let dtmf = dtmf(&mut reader);
     let destination_country = country(&mut reader);
     let headers_to_attributes = attributes::headers_to_attributes(&mut reader);
@@ -82,6 +82,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
         transport,
         media_encryption,
         sdes_over_plaintext,
+        savp_then_plain,
         dtmf,
         destination_country,
         headers_to_attributes,
@@ -110,6 +111,13 @@ fn transport(reader: &mut Reader<'_, '_, '_>) -> Transport {
         ],
     );
     given.unwrap_or(Transport::Auto)
+}
+
+/// Whether there is encryption, whether keys may be read by others, and what is offered first.
+fn srtp(reader: &mut Reader<'_, '_, '_>) -> (MediaEncryption, bool, bool) {
+    let over_plaintext = reader.boolean("sdes_over_plaintext").unwrap_or(false);
+    let then_plain = reader.boolean("savp_then_plain").unwrap_or(false);
+    (encryption(reader), over_plaintext, then_plain)
 }
 
 fn encryption(reader: &mut Reader<'_, '_, '_>) -> MediaEncryption {
@@ -158,6 +166,12 @@ fn check(trunk: &Trunk, span: &Range<usize>, report: &mut Report<'_>) {
             )),
             Transport::Tls => {}
         }
+    }
+    if trunk.savp_then_plain && trunk.media_encryption != MediaEncryption::Allow {
+        report.error(span, format!(
+            "trunk {:?}: savp_then_plain goes with media_encryption = \"allow\"; leave it out, or write that",
+            trunk.name,
+        ));
     }
     if trunk.require_certificate && trunk.addresses.is_empty() {
         report.error(span, format!(

@@ -131,6 +131,7 @@ impl Entry {
             // Its end is told once its file is whole.
             (Recording::Stop, Some(open)) => {
                 open.status = RecordingStatus::Ended;
+                self.recorded = false;
                 None
             }
             _ => None,

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use trunkline_sdp::{Description, Direction, LocalMedia, Selection, Terms, negotiate};
+use trunkline_sdp::{Description, Direction, LocalMedia, MediaEncryption, Selection, Terms, negotiate};
 
 use super::Line;
+use super::dialing::Offered;
 use crate::MediaSpec;
 
 impl Line {
@@ -18,6 +19,11 @@ impl Line {
         let encryption = trunk.encryption_over(transport).ok_or_else(|| {
             format!("trunk {} requires SRTP and its keys would be readable over {transport}", trunk.name)
         })?;
+        let encryption = match (encryption, self.dialing.as_ref().and_then(|dialing| dialing.offered)) {
+            (MediaEncryption::Allow, Some(Offered::Savp)) => MediaEncryption::Require,
+            (MediaEncryption::Allow, Some(Offered::Plain)) => MediaEncryption::Disable,
+            (encryption, _) => encryption,
+        };
         Ok(Terms { codecs: &self.config.codecs, encryption, keys: &self.keys })
     }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! find ──── way found ──▶ invite ── 1xx of the callee's side ─▶ progressed ── 2xx ─▶ answered
 //!  ▲ │                      │                                      └── refused ─▶ over
-//!  │ └ none ─┐              ├── 503, no answer ─▶ the next of the address's hosts (SRV), then the next address
+//!  │ └ none ─┐              ├── 415, 488, 606 to RTP/SAVP, where the trunk goes on in plain ─▶ the same place
+//!  │         │              ├── 503, no answer ─▶ the next of the address's hosts (SRV), then the next address
 //!  │         ▼              ├── 300 to 302, where the trunk follows ─▶ the places named, then the others
 //!  └── another place ◀──────┘── any other refusal, or no place left ─▶ over
 //! ```
@@ -12,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trunkline_routing::{Destination, Privacy, Route, Trunk, may_follow};
-use trunkline_sdp::Member;
+use trunkline_sdp::{MediaEncryption, Member};
 use trunkline_signalling::dialog::{Cx, Ended, InDialogPolicy, Leg, Placing};
 use trunkline_sip::{Flow, HeaderName, Hop, format_host};
 
@@ -65,6 +66,17 @@ pub(in crate::call) struct Dialing {
     more: bool,
     /// The callee's side has said that it works on the call: it is not tried elsewhere any more.
     progressed: bool,
+    /// What a trunk is offered that has encryption in its own profile first.
+    pub(super) offered: Option<Offered>,
+}
+
+/// What is offered where encryption is allowed, and wanted in its own profile first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// RTP/SAVP.
+    Savp,
+    /// That was refused: RTP/AVP without keys.
+    Plain,
 }
 
 /// Somewhere to call: a hop, and what it is asked for.
@@ -112,6 +124,7 @@ impl Line {
             max_forwards,
         };
         let leg = Leg::placing(cx, plan);
+        let offered = trunk.savp_then_plain.then_some(Offered::Savp);
         let mut line = Self::new(call, (member, nth), leg, route, config);
         line.dialing = Some(Box::new(Dialing {
             places,
@@ -122,6 +135,7 @@ impl Line {
             flow: None,
             more: false,
             progressed: false,
+            offered,
         }));
         Some(line)
     }
@@ -208,7 +222,8 @@ impl Line {
         let elsewhere = matches!(why, Ended::Refused(503) | Ended::Lost);
         let fresh = self.dialing.as_ref().is_some_and(|dialing| !dialing.progressed);
         let redirected = matches!(why, Ended::Refused(300..=302)) && self.redirected();
-        if !((redirected || (elsewhere && fresh)) && self.next_address(out)) {
+        let in_plain = fresh && matches!(why, Ended::Refused(415 | 488 | 606)) && self.in_plain(out);
+        if !(in_plain || (redirected || (elsewhere && fresh)) && self.next_address(out)) {
             return false;
         }
         // Who was offered these keys is not to read what another hears.
@@ -216,6 +231,18 @@ impl Line {
         if let Some(dialing) = &self.dialing {
             self.leg.reopen(dialing.place.request_uri.clone());
         }
+        true
+    }
+
+    /// Goes on at the same place without encryption, where its own profile was offered first and that can be the
+    /// reason for a refusal; false where it was not.
+    fn in_plain(&mut self, out: &mut VecDeque<Output>) -> bool {
+        // Where keys would be readable, it was in plain already.
+        let encrypted = self.terms().is_ok_and(|terms| terms.encryption == MediaEncryption::Require);
+        let offered = |dialing: &&mut Box<Dialing>| encrypted && dialing.offered == Some(Offered::Savp);
+        let Some(dialing) = self.dialing.as_mut().filter(offered) else { return false };
+        dialing.offered = Some(Offered::Plain);
+        self.find(out);
         true
     }
 

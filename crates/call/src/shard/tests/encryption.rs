@@ -2,7 +2,7 @@
 
 use trunkline_sdp::media::MediaSpec;
 
-use super::outgoing::{flow, methods, response, ring_by};
+use super::outgoing::{ANSWER, flow, methods, response, ring_by};
 use super::*;
 
 const KEY: &str = "a=crypto:2 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n";
@@ -139,5 +139,44 @@ fn the_next_address_is_offered_another_key_than_the_first_one_has_seen() {
     let said = bench.input(Input::FlowFound(call, Member::FIRST, Ok((flow("192.0.2.30:5060"), false))));
     assert_eq!(methods(&said), ["INVITE"]);
     assert_ne!(key(&said.requests[0]), key(&invite));
+    bench.input(Input::HangUp(call));
+}
+
+#[test]
+fn encryption_is_offered_in_its_own_profile_first_and_the_call_placed_again_in_plain_where_that_is_refused() {
+    let text = |request: &trunkline_sip::Request| String::from_utf8_lossy(&request.body).into_owned();
+    let wants =
+        "media_encryption = \"allow\"\nsavp_then_plain = true\nsdes_over_plaintext = true\nauth_username";
+    for (code, goes_on) in [(488, true), (415, true), (606, true), (486, false)] {
+        let mut bench = Bench::new();
+        let (call, invite) = ring_by(&mut bench, |tables| tables.replacen("auth_username", wants, 1));
+        assert!(text(&invite).contains("RTP/SAVP ") && text(&invite).contains("a=crypto:"), "{code}");
+        let said = bench.receive(&response(&invite, code, "t", "").to_bytes());
+        let finds = |output: &Output| matches!(output, Output::FindFlow { skip: 0, .. });
+        assert_eq!(said.outputs.iter().any(finds), goes_on, "{code}");
+        if !goes_on {
+            continue;
+        }
+        let said = bench.input(Input::FlowFound(call, Member::FIRST, Ok((flow("192.0.2.20:5060"), false))));
+        assert_eq!(methods(&said), ["INVITE"]);
+        let again = &said.requests[0];
+        assert!(text(again).contains("RTP/AVP ") && !text(again).contains("a=crypto:"), "{}", text(again));
+        // A second refusal is the callee's.
+        let said = bench.receive(&response(again, code, "u", "").to_bytes());
+        assert!(!said.outputs.iter().any(finds), "{code}");
+    }
+    // Where it is taken, it stays.
+    let mut bench = Bench::new();
+    let (call, invite) = ring_by(&mut bench, |tables| tables.replacen("auth_username", wants, 1));
+    let key =
+        text(&invite).lines().find(|line| line.starts_with("a=crypto:1 ")).map(str::to_owned).expect("a key");
+    let answer = format!("{}{key}\r\n", ANSWER.replace("RTP/AVP", "RTP/SAVP"));
+    let said = bench.receive(&response(&invite, 200, "t", &answer).to_bytes());
+    assert_eq!(methods(&said), ["ACK"]);
+    let srtp = said.outputs.iter().any(|output| match output {
+        Output::UpdateMedia(_, _, spec) => spec.srtp.is_some(),
+        _ => false,
+    });
+    assert!(srtp, "{:?}", said.outputs);
     bench.input(Input::HangUp(call));
 }
