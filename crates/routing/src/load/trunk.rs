@@ -40,8 +40,8 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let short_codes = short_codes(&mut reader);
     let follow_redirects = reader.boolean("follow_redirects").unwrap_or(false);
     let (asserted_identity, privacy) = identity(&mut reader);
-    let calls_per_second = small(&mut reader, "calls_per_second");
-    let max_calls = small(&mut reader, "max_calls");
+    let (calls_per_second, max_calls) =
+        (small(&mut reader, "calls_per_second"), small(&mut reader, "max_calls"));
     let refer = refer(&mut reader);
     let accept_refer = reader.boolean("accept_refer").unwrap_or(false);
     let replaces = reader.boolean("replaces").unwrap_or(false);
