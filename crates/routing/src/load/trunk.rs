@@ -42,9 +42,7 @@ pub(super) fn read(entry: Entry<'_>, report: &mut Report<'_>) -> Option<Trunk> {
     let (asserted_identity, privacy) = identity(&mut reader);
     let (calls_per_second, max_calls) =
         (small(&mut reader, "calls_per_second"), small(&mut reader, "max_calls"));
-    let refer = refer(&mut reader);
-    let accept_refer = reader.boolean("accept_refer").unwrap_or(false);
-    let replaces = reader.boolean("replaces").unwrap_or(false);
+    let (refer, accept_refer, replaces) = transfers(&mut reader);
     let headers = headers(&mut reader);
     let transport = transport(&mut reader);
     let (media_encryption, sdes_over_plaintext, savp_then_plain) = srtp(&mut reader);
@@ -130,6 +128,13 @@ fn encryption(reader: &mut Reader<'_, '_, '_>) -> MediaEncryption {
         ],
     );
     given.unwrap_or_default()
+}
+
+/// How transfers go by it: how a target is written, and what the carrier may and knows.
+fn transfers(reader: &mut Reader<'_, '_, '_>) -> (ReferForm, bool, bool) {
+    let accept_refer = reader.boolean("accept_refer").unwrap_or(false);
+    let replaces = reader.boolean("replaces").unwrap_or(false);
+    (refer(reader), accept_refer, replaces)
 }
 
 fn refer(reader: &mut Reader<'_, '_, '_>) -> ReferForm {
