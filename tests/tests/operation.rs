@@ -1,7 +1,7 @@
 //! The daemon as its operators meet it: health, metrics, reload, drain, the other commands.
 
 use std::io::{BufRead, Read, Write};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use trunkline_tests::baresip::wav;
 use trunkline_tests::daemon::{binary, peer_files, poll};
@@ -493,4 +493,50 @@ fn check_reads_every_file_and_tells_all_in_one_pass() {
     }
     let (_, told) = check("[routes]\ndefault_agent = \"nobody\"\n", TABLES);
     assert!(told.contains("trunkline.toml:2:17: error: default_agent \"nobody\" is no agent"), "{told}");
+}
+
+#[test]
+fn secrets_may_stand_encrypted_in_the_tables() {
+    let run = |arguments: &[&str], key: Option<&str>, input: &str| {
+        let mut child = Command::new(binary())
+            .args(arguments)
+            .env_remove("FERNET_KEY")
+            .envs(key.map(|key| ("FERNET_KEY", key)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("runs");
+        // One that fails first has closed its end.
+        let _ = writeln!(child.stdin.take().expect("piped"), "{input}");
+        let output = child.wait_with_output().expect("ends");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).trim().to_owned())
+    };
+    let (_, key) = run(&["secret", "--new-key"], None, "");
+    let (code, token) = run(&["secret"], Some(&key), "s3cret");
+    assert!(
+        code == Some(0) && token.starts_with("{ fernet = \"gAAAA") && !token.contains("s3cret"),
+        "{token}"
+    );
+    assert!(
+        run(&["secret"], None, "s3cret").1.contains("FERNET_KEY"),
+        "without a key it says what is missing"
+    );
+    let folder = std::env::temp_dir().join(format!("trunkline-sealed-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("routes")).expect("a folder");
+    std::fs::write(folder.join("trunkline.toml"), "[node]\nname = \"a\"\n").expect("written");
+    let table = format!(
+        "[[trunk]]\nname = \"a\"\naddress = \"192.0.2.1\"\nallowed_addresses = [\"192.0.2.1\"]\nauth_username = \"acme\"\nauth_password = {token}\n"
+    );
+    std::fs::write(folder.join("routes/a.toml"), table).expect("written");
+    let config = folder.join("trunkline.toml");
+    let check = ["check", "--config", config.to_str().expect("UTF-8")];
+    assert_eq!(run(&check, Some(&key), "").0, Some(0), "{}", run(&check, Some(&key), "").1);
+    let (_, other) = run(&["secret", "--new-key"], None, "");
+    for (key, why) in [(None, "no FERNET_KEY"), (Some(&*other), "not encrypted under this FERNET_KEY")] {
+        let (code, said) = run(&check, key, "");
+        assert!(code == Some(1) && said.contains("routes/a.toml:6:") && said.contains(why), "{said}");
+    }
+    let _ = std::fs::remove_dir_all(folder);
 }

@@ -79,6 +79,8 @@ pub enum SecretSource {
     Env(String),
     /// A file, whose last line break does not count.
     File(String),
+    /// A Fernet token under the key of the environment's `FERNET_KEY`.
+    Fernet(String),
 }
 
 /// Reads secrets for the tables, which cannot reach the environment themselves; or says why not.
@@ -88,6 +90,7 @@ pub type ReadSecret<'a> = &'a dyn Fn(&SecretSource) -> Result<String, String>;
 pub(crate) fn no_secrets(source: &SecretSource) -> Result<String, String> {
     match source {
         SecretSource::Env(name) | SecretSource::File(name) => Err(format!("{name} cannot be read here")),
+        SecretSource::Fernet(_) => Err("it cannot be decrypted here".to_owned()),
     }
 }
 

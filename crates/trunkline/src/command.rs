@@ -7,6 +7,7 @@ mod key;
 mod moment;
 mod phone;
 mod remote;
+mod secret;
 mod serve;
 mod tables;
 
@@ -68,6 +69,8 @@ enum Command {
     Dtmf(DtmfArgs),
     /// Print a fresh key of the API, and what to write into the configuration for it.
     Key(KeyArgs),
+    /// Encrypt a secret, read from standard input, for the tables, under the key in `FERNET_KEY`.
+    Secret(SecretArgs),
     /// Start a gateway on this machine and hear a call work.
     Demo(DemoArgs),
 }
@@ -104,6 +107,13 @@ struct ServeArgs {
 enum LogForm {
     Text,
     Json,
+}
+
+#[derive(Args)]
+struct SecretArgs {
+    /// Print a fresh key for `FERNET_KEY` instead.
+    #[arg(long)]
+    new_key: bool,
 }
 
 #[derive(Args)]
@@ -205,6 +215,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dtmf(args) => remote::dtmf(&args),
         Command::Transfer(args) => remote::transfer(&args),
         Command::Key(args) => key::run(&args),
+        Command::Secret(args) => secret::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match outcome {

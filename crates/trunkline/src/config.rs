@@ -15,6 +15,7 @@ use trunkline_routing::{
 };
 
 use crate::certificates;
+use crate::sealed;
 
 /// The right of everyone to read a file.
 const EVERYONE_READS: u32 = 0o004;
@@ -175,6 +176,7 @@ fn read_secret(folder: &Path, source: &SecretSource) -> Result<String, String> {
                 std::fs::read_to_string(folder.join(path)).map_err(|error| format!("{path}: {error}"))?;
             Ok(text.trim_end_matches(['\n', '\r']).to_owned())
         }
+        SecretSource::Fernet(token) => sealed::open(token),
     }
 }
 
@@ -194,7 +196,7 @@ fn check_readers(table: Option<&RouteTable>, problems: &mut Vec<Problem>) {
         let mode = || std::fs::metadata(&place.file).map_or(0, |file| file.permissions().mode());
         if asked.insert(&place.file) && mode() & EVERYONE_READS != 0 {
             problems.push(place.warning(
-                "everyone on this machine may read this secret; take their right (chmod o-r), or write { env = \"NAME\" } or { file = \"path\" }",
+                "everyone on this machine may read this secret; take their right (chmod o-r), or write { env = \"NAME\" }, { file = \"path\" } or { fernet = \"token\" } (`trunkline secret` makes one)",
             ));
         }
     }

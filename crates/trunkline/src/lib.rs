@@ -27,6 +27,7 @@ mod pulse;
 mod random;
 mod recordings;
 mod records;
+mod sealed;
 mod sounds;
 mod spool;
 mod trunks;

@@ -167,7 +167,7 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
         Some(found)
     }
 
-    /// A secret: as it stands, `{ env = "NAME" }` or `{ file = "path" }`.
+    /// A secret: as it stands, `{ env = "NAME" }`, `{ file = "path" }` or `{ fernet = "token" }`.
     pub(crate) fn secret(&mut self, key: &'static str) -> Option<Secret<String>> {
         let value = self.value(key)?;
         if let Some(text) = value.get_ref().as_str() {
@@ -182,11 +182,16 @@ impl<'a, 'r, 'f> Reader<'a, 'r, 'f> {
             match (name.get_ref().as_ref(), entries.next()) {
                 ("env", None) => Some(SecretSource::Env(place)),
                 ("file", None) => Some(SecretSource::File(place)),
+                ("fernet", None) => Some(SecretSource::Fernet(place)),
                 _ => None,
             }
         });
         let Some(source) = source else {
-            return self.wrong(key, value, "a string, { env = \"NAME\" } or { file = \"path\" }");
+            return self.wrong(
+                key,
+                value,
+                "a string, { env = \"NAME\" }, { file = \"path\" } or { fernet = \"token\" }",
+            );
         };
         match (self.report.secrets)(&source) {
             Ok(text) => Some(Secret::new(text)),
