@@ -133,6 +133,9 @@ pub struct Transfer {
     #[serde(default)]
     #[cfg_attr(test, schemars(range(min = 1, max = 300)))]
     pub ringing_timeout_seconds: Option<u64>,
+    /// The caller hears nothing while it waits, instead of music or of the telephone that rings.
+    #[serde(default)]
+    pub silent: bool,
 }
 
 impl Transfer {

@@ -272,6 +272,7 @@ pub(crate) fn transfer(request: TransferRequest) -> Transfer {
         requires_confirmation: request.requires_confirmation,
         passcode: request.passcode,
         ringing_timeout_seconds: request.ringing_timeout_seconds,
+        silent: request.silent,
     }
 }
 

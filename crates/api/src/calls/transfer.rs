@@ -57,6 +57,9 @@ pub struct TransferRequest {
     /// How long it may ring; the number's time where absent.
     #[schema(minimum = 1, maximum = 300)]
     pub ringing_timeout_seconds: Option<u64>,
+    /// The caller hears nothing while it waits, instead of music or of the telephone that rings.
+    #[schema(required = false)]
+    pub silent: bool,
 }
 
 impl TransferRequest {
@@ -69,6 +72,7 @@ impl TransferRequest {
             requires_confirmation: fields.given("requires_confirmation", "true or false").unwrap_or(false),
             passcode: fields.optional("passcode", "a string of keys"),
             ringing_timeout_seconds: fields.whole("ringing_timeout_seconds", "a whole number from 1 to 300"),
+            silent: fields.given("silent", "true or false").unwrap_or(false),
         };
         let mut errors = fields.finish();
         let keys = |code: &String| {

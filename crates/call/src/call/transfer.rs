@@ -282,9 +282,11 @@ impl Call {
         self.arrange(Hearing::among(talkers), out);
     }
 
-    /// The party hears music while the agent talks to who is called; else that it rings.
+    /// The party hears music while the agent talks to who is called; else that it rings. Nothing where that is
+    /// wanted: nobody is heard by it then.
     pub(super) fn play_while_called(&self, out: &mut VecDeque<Output>) {
-        let talks = self.transfer.as_ref().is_some_and(|transfer| transfer.talks_first());
+        let Some(transfer) = self.transfer.as_ref().filter(|transfer| !transfer.ask.silent) else { return };
+        let talks = transfer.talks_first();
         let sound = if talks { Sound::Music } else { Sound::Ringback };
         out.push_back(Output::Play { call: self.handle, member: self.party, sound, repeat: true });
     }

@@ -510,6 +510,21 @@ fn a_warm_transfer_is_completed_or_taken_back() {
 }
 
 #[test]
+fn a_caller_waits_in_silence_where_that_is_wanted() {
+    for (mode, heard) in [
+        (TransferMode::Warm, among(&[Member::AGENT, second()])),
+        (TransferMode::Bridge, Some(Hearing::default())),
+    ] {
+        let (mut bench, call, _) = talking();
+        let said = ask(&mut bench, call, Transfer { silent: true, ..to(mode) });
+        assert_eq!((sounds(&said), hearing(&said)), (vec![], heard));
+        let invite = called(&mut bench, call, &said);
+        answer(&mut bench, &invite, 486);
+        hang_up(&mut bench, call);
+    }
+}
+
+#[test]
 fn a_caller_without_agent_is_not_left_alone() {
     // The agent leaves while the telephone rings: the transfer goes on, and ends the call where it fails.
     let (mut bench, call, _) = talking();
