@@ -505,6 +505,35 @@ fn recording_is_told(daemon: &Daemon, id: &str, events: &mut http::Events) {
 }
 
 #[test]
+fn keys_are_pressed_in_info_and_cut_short() {
+    let media = free_port().to_string();
+    let mut callee =
+        Callee::new("uas_info", "u1", &["-key", "mport", &media, "-key", "tool", "--silent --secs 1"]);
+    let daemon = start(&format!("127.0.0.1:{}", callee.port), "dtmf = \"info\"");
+    let (_, placed) = post(&daemon, &wanted());
+    let id = placed["id"].as_str().expect("an id").to_owned();
+    poll("the answer", || (call(&daemon, &id)["status"] == "active").then_some(()));
+    let path = format!("/v1/calls/{id}/dtmf");
+    let press = |digits: &str| {
+        let body = json!({ "digits": digits }).to_string();
+        assert_eq!(http::request(daemon.api, "POST", &path, JSON, &body).0, 202);
+    };
+    let sent = |count: usize| {
+        poll("an INFO", || {
+            let ladder = call(&daemon, &id)["ladder"].as_array().cloned().unwrap_or_default();
+            (ladder.iter().filter(|rung| rung["message"] == "INFO").count() == count).then_some(())
+        });
+    };
+    press("5#");
+    sent(2);
+    press("1WWW2");
+    sent(3);
+    assert_eq!(http::request(daemon.api, "DELETE", &path, "", "").0, 202, "the 2 is never pressed");
+    assert_eq!(http::request(daemon.api, "DELETE", &format!("/v1/calls/{id}"), "", "").0, 202);
+    assert!(callee.went_through(), "5, # and 1 came, and nothing more");
+}
+
+#[test]
 fn a_callee_is_held_by_the_api_hears_music_and_then_the_agent_again() {
     let media = free_port().to_string();
     let wav = std::env::temp_dir().join(format!("held-{}.wav", std::process::id()));

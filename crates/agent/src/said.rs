@@ -28,6 +28,8 @@ pub enum FromAgent<'a> {
     Hangup,
     /// Press these keys.
     Dtmf(Cow<'a, str>),
+    /// Press no more of them.
+    DtmfEnd,
     /// Something that the call does.
     Ask(Box<AgentAsk>),
     /// Nothing that is known, and why.
@@ -52,7 +54,7 @@ impl<'a> FromAgent<'a> {
             return Self::Unknown("it is no event in JSON".to_owned());
         };
         let read = match &*event.event {
-            "dtmf" | "hangup" => serde_json::from_str(text).map(Self::act),
+            "dtmf" | "dtmf_end" | "hangup" => serde_json::from_str(text).map(Self::act),
             _ => serde_json::from_str(text).map(|ask| Self::Ask(Box::new(ask))),
         };
         read.unwrap_or_else(|why| Self::Unknown(format!("{}: {}", quoted(&event.event), one_line(&why))))
@@ -61,6 +63,7 @@ impl<'a> FromAgent<'a> {
     fn act(act: AgentAct) -> Self {
         match act {
             AgentAct::Hangup => Self::Hangup,
+            AgentAct::DtmfEnd => Self::DtmfEnd,
             AgentAct::Dtmf { dtmf } => match dtmf.into_text() {
                 keys if are_keys(&keys) => Self::Dtmf(keys.into()),
                 _ => Self::Unknown("dtmf: no keys".to_owned()),

@@ -190,6 +190,7 @@ impl<W: Wire> SocketAgent<W> {
                 }
             }
             FromAgent::Dtmf(keys) => room.press(&keys),
+            FromAgent::DtmfEnd => room.press_no_more(),
             FromAgent::Hangup => room.leave_when_played(),
             FromAgent::Ask(ask) => room.ask(*ask),
             FromAgent::Unknown(why) => self.not_understood(&why),

@@ -50,6 +50,11 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// Where there is no such call, or it is not up.
     fn press(&self, id: &str, keys: &str) -> Result<(), ControlError>;
+    /// Presses no more keys in a call: those that wait are dropped, the one that is pressed is let go.
+    ///
+    /// # Errors
+    /// Where there is no such call, or it is not up.
+    fn press_no_more(&self, id: &str) -> Result<(), ControlError>;
     /// Ends a call.
     ///
     /// # Errors

@@ -13,6 +13,7 @@
 //! | `GET /v1/trunks` | read | the trunks, with registration and health |
 //! | `POST /v1/calls` | operate | place a call: 202 with its id |
 //! | `POST /v1/calls/{id}/dtmf` | operate | press keys |
+//! | `DELETE /v1/calls/{id}/dtmf` | operate | press no more of them |
 //! | `POST /v1/calls/{id}/transfer` and `…/complete`, `DELETE …/transfer` | operate | put the caller through |
 //! | `POST /v1/calls/{id}/hold`, `/mute`, `/record`, `/play` | operate | what is done in the room |
 //! | `POST /telephony/outbound-call` | operate | place a call and wait for the answer |

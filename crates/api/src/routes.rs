@@ -40,7 +40,7 @@ fn of_scope(scope: Scope) -> OpenApiRouter<Shared> {
         Scope::Operate => OpenApiRouter::new()
             .routes(routes!(place::place))
             .routes(routes!(control::hang_up))
-            .routes(routes!(control::dtmf))
+            .routes(routes!(control::dtmf, control::dtmf_ends))
             .routes(routes!(transfer::transfer, transfer::cancel))
             .routes(routes!(transfer::complete))
             .routes(routes!(room::hold))

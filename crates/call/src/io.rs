@@ -138,6 +138,8 @@ pub enum Input {
     CancelTransfer(CallHandle),
     /// Press these keys towards the caller or the callee.
     Press(CallHandle, String),
+    /// Press no more keys: those that wait are dropped, the one that is pressed is let go.
+    PressNoMore(CallHandle),
     /// What the agent could ask too: the recording, a sound.
     Ask(CallHandle, Box<AgentAsk>),
     /// Look after a trunk; told again after new tables.
@@ -201,6 +203,8 @@ pub enum Output {
     StartRoom(CallHandle),
     /// Press these keys towards a leg's peer.
     Press(CallHandle, Member, String),
+    /// Press no more keys towards a leg's peer.
+    PressNoMore(CallHandle, Member),
     /// Have a leg leave the room and free its port.
     CloseLeg(CallHandle, Member),
     /// Have the agent leave the room, or let it come no more; the room lives on.

@@ -166,9 +166,8 @@ impl Shard {
             Input::HangUp(call) => {
                 self.with_call(call, now, |call, cx, out| call.hang_up(cx, out));
             }
-            Input::Press(call, keys) => {
-                self.with_call(call, now, |call, _, out| call.press(keys, out));
-            }
+            Input::Press(call, keys) => self.press(call, Some(keys), now),
+            Input::PressNoMore(call) => self.press(call, None, now),
             Input::Ask(call, ask) => self.room_event(call, RoomEvent::Ask(ask), now),
             Input::KeepTrunk(charge) => self.keep_trunk(*charge, now),
             Input::TrunkFlowFound(task, found) => self.trunk_flow_found(task, found, now),

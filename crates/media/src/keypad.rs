@@ -4,7 +4,8 @@
 //! ```text
 //! press("5w#") ─▶ queue ── a packet is due ─▶ Event 5, 20 ms … 160 ms, end, end, end ─▶ quiet, 100 ms ─▶ …
 //! ```
-//! While keys are pressed nothing else is sent: what the agent says waits.
+//! While keys are pressed nothing else is sent: what the agent says waits. They can be cut short: what waits is dropped,
+//! and the press under way ends as any does, early.
 
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
@@ -54,6 +55,8 @@ struct Press {
     event: u8,
     elapsed: u32,
     ends: u8,
+    /// It ends with the next packet.
+    cut: bool,
 }
 
 /// What one packet is to be.
@@ -85,6 +88,14 @@ impl Keypad {
         }
     }
 
+    /// What waits is not pressed any more, and what is pressed is let go with the next packet.
+    pub(crate) fn cut(&mut self) {
+        self.queue.clear();
+        if let Some(press) = &mut self.press {
+            press.cut = true;
+        }
+    }
+
     /// Whether nothing is to be pressed.
     pub(crate) fn is_idle(&self) -> bool {
         self.press.is_none() && self.queue.is_empty()
@@ -105,7 +116,7 @@ impl Keypad {
         match self.queue.front().copied() {
             Some(Step::Key(event)) => {
                 self.queue.pop_front();
-                let mut press = Press { event, elapsed: 0, ends: 0 };
+                let mut press = Press { event, elapsed: 0, ends: 0, cut: false };
                 let due = press.step(samples);
                 self.press = Some(press);
                 due.unwrap_or(Due::Quiet)
@@ -134,13 +145,18 @@ impl Press {
         let first = self.elapsed == 0;
         // The end is said again with the duration that it had.
         self.elapsed = if self.ends == 0 { self.elapsed + samples } else { self.elapsed };
-        let end = self.elapsed >= PRESS;
+        let end = self.elapsed >= PRESS || self.cut;
         self.ends += u8::from(end);
         let [high, low] = u16::try_from(self.elapsed).unwrap_or(u16::MAX).to_be_bytes();
         // Volume 10: -10 dBm0.
         let flags = if end { 0x80 } else { 0 } | 10;
         Some(Due::Event { payload: [self.event, flags, high, low], first })
     }
+}
+
+/// The key of an event.
+pub(crate) fn key(event: u8) -> Option<char> {
+    KEYS.get(usize::from(event)).map(|key| char::from(*key))
 }
 
 /// The tones of an event, for a packet that begins `offset` samples into it.
@@ -205,5 +221,28 @@ mod tests {
             }
             assert!(keypad.is_idle());
         }
+    }
+
+    #[test]
+    fn keys_are_cut_short_and_the_one_that_is_pressed_ends_three_times() {
+        let mut keypad = Keypad::default();
+        keypad.press("56w7");
+        for _ in 0..3 {
+            assert!(matches!(keypad.step(160), Due::Event { payload: [5, 10, ..], .. }));
+        }
+        keypad.cut();
+        for _ in 0..3 {
+            let Due::Event { payload: [5, flags, high, low], first: false } = keypad.step(160) else {
+                panic!("its end");
+            };
+            assert_eq!((flags & 0x80, u16::from_be_bytes([high, low])), (0x80, 640));
+        }
+        // The quiet behind it, and then nothing.
+        for _ in 0..5 {
+            assert_eq!(keypad.step(160), Due::Quiet);
+        }
+        assert!(keypad.is_idle());
+        keypad.cut();
+        assert!(keypad.is_idle());
     }
 }

@@ -294,6 +294,11 @@ impl RtpLeg {
         self.timestamp = self.timestamp.wrapping_add(self.steps(samples as u32));
     }
 
+    /// Whether keys are pressed towards its peer in INFO requests, which the call sends.
+    pub(crate) fn presses_by_info(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.dtmf == DtmfMethod::Info)
+    }
+
     /// Sends a telephone event, or its tones where the trunk says so or the peer takes none. All packets of
     /// a press carry the time of its beginning (RFC 4733 §2.5.1.2); the clock of the stream goes on
     /// meanwhile. Durations come in the room's samples and go out in steps of the events' clock.

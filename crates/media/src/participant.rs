@@ -190,6 +190,13 @@ impl RoomIo<'_> {
         }
     }
 
+    /// Presses no more keys: those that wait are dropped, the one that is pressed is let go.
+    pub fn press_no_more(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.press_no_more();
+        }
+    }
+
     /// Asks something of the call.
     pub fn ask(&mut self, ask: AgentAsk) {
         self.told.pass(RoomEvent::Ask(Box::new(ask)));

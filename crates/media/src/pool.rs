@@ -237,6 +237,11 @@ impl Pool {
         self.send(call, Command::Press(member, keys));
     }
 
+    /// Presses no more keys towards a leg's peer: those that wait are dropped, the one that is pressed is let go.
+    pub fn press_no_more(&self, call: u64, member: Member) {
+        self.send(call, Command::PressNoMore(member));
+    }
+
     /// A key press of a leg's peer that came by INFO.
     pub fn digit(&self, call: u64, digit: char, member: Member) {
         self.send(call, Command::Digit(member, digit));

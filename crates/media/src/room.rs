@@ -233,6 +233,13 @@ impl Room {
         }
     }
 
+    /// Presses no more keys towards a leg's peer.
+    pub(crate) fn press_no_more(&mut self, member: Member) {
+        if let Some(line) = self.floor.line(member) {
+            line.press_no_more();
+        }
+    }
+
     /// A key press that an INFO request told.
     pub(crate) fn info(&mut self, member: Member, digit: char, now: Instant) {
         let digit = self.floor.line(member).and_then(|line| line.leg.digit_by_info(digit));

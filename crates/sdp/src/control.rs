@@ -14,6 +14,8 @@ pub enum AgentAct {
         /// Which: `0` to `9`, `*`, `#`, `A` to `D`, `w` and `W` for pauses of half a second and of one.
         dtmf: Keys,
     },
+    /// Press no more keys: those that wait are dropped, the one that is pressed is let go.
+    DtmfEnd,
     /// End the call once what was said was played.
     Hangup,
 }

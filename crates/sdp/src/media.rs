@@ -129,6 +129,9 @@ pub enum RoomEvent {
     NoMedia(Member),
     /// A leg whose presses the call listens for pressed a key.
     Digit(Member, char),
+    /// A key is to be pressed towards a leg's peer whose trunk takes them in INFO requests: now, in the pace of all
+    /// presses.
+    Pressing(Member, char),
     /// A leg's peer pressed a key, which those who hear it have heard; for lists and events only.
     Heard(Member, char),
     /// A sound was played to its end, or could not be played.

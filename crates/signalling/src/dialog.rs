@@ -2,10 +2,11 @@
 //!
 //! [`Dialog`] holds what both sides must agree on: identifiers, sequence numbers, route set, remote
 //! target. [`Leg`] is the machine round it: one SIP dialog of a call from INVITE to BYE, with its
-//! parts in files of their own (`uas`, `uac`, `early`, `late`, `leaving`, `offers`, `refer`, `reliable`, `reoffer`, `replaced`, `session_timer`).
+//! parts in files of their own (`uas`, `uac`, `early`, `info`, `late`, `leaving`, `offers`, `refer`, `reliable`, `reoffer`, `replaced`, `session_timer`).
 
 mod account;
 mod early;
+mod info;
 mod late;
 mod leaving;
 mod leg;
@@ -22,6 +23,7 @@ mod uas;
 mod unacked;
 
 pub use account::{Account, Answering};
+pub use info::Info;
 pub use late::LateAnswers;
 pub use leg::{Answered, Cx, Ended, Leg, LegEvent, OfferIn};
 pub use policy::InDialogPolicy;

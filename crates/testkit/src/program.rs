@@ -313,6 +313,7 @@ impl Machine {
                 | Output::FindTrunkFlow { .. }
                 | Output::TrunkState(_)
                 | Output::Press(..)
+                | Output::PressNoMore(..)
                 | Output::DropAgent(_)
                 | Output::Arrange(..)
                 | Output::Listen(..)

@@ -312,6 +312,7 @@ impl World {
             | Output::FindTrunkFlow { .. }
             | Output::TrunkState(_)
             | Output::Press(..)
+            | Output::PressNoMore(..)
             | Output::DropAgent(_)
             | Output::Arrange(..)
             | Output::Play { .. }

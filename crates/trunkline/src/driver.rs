@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use trunkline_agent::Sids;
 use trunkline_call::{AgentRequest, CallHandle, CallRecord, Input, Output, Shard, TrunkState, TrunkTask};
 use trunkline_media::Pool;
-use trunkline_routing::{Connect, Pii, RouteTable, Secret};
+use trunkline_routing::{Connect, Pii, RouteTable, Secret, Trunk};
 use trunkline_sdp::Member;
 use trunkline_sdp::media::Sound;
 use trunkline_sip::text::OneLine;
@@ -212,6 +212,7 @@ impl Edges {
             Output::ConnectAgent(call, request) => return self.connect_agent(call, *request),
             Output::StartRoom(call) => self.pool.begin(call.0),
             Output::Press(call, member, keys) => self.pool.press(call.0, member, keys),
+            Output::PressNoMore(call, member) => self.pool.press_no_more(call.0, member),
             Output::LegBegan(call, start) => self.leg_began(call, *start),
             Output::Replaced { call, old, new } => self.calls.replaced(call, old, new, self.clock.now()),
             Output::Party(call, member) => self.pool.party(call.0, member),
@@ -236,11 +237,8 @@ impl Edges {
                 self.pool.close(call.0);
             }
             Output::FindFlow { call, member, hop, bytes, skip, counts } => {
-                if let Some((nth, trunk)) = counts
-                    && let Err(overload) = self.trunks.take_leg(&trunk, (call, nth), self.second())
-                {
-                    let found = Err(overload.reason().to_owned());
-                    return Some(Input::FlowFound(call, member, found));
+                if let Some(reason) = self.overload(call, counts) {
+                    return Some(Input::FlowFound(call, member, Err(reason)));
                 }
                 self.find_flow((call, member), hop, bytes, skip);
             }
@@ -265,6 +263,13 @@ impl Edges {
             }
         }
         None
+    }
+
+    /// Why a trunk takes a further leg of a call not now; it is counted where it does.
+    fn overload(&self, call: CallHandle, counts: Option<(u32, Arc<Trunk>)>) -> Option<String> {
+        let (nth, trunk) = counts?;
+        let taken = self.trunks.take_leg(&trunk, (call, nth), self.second());
+        taken.err().map(|overload| overload.reason().to_owned())
     }
 
     /// The second that rates are counted in.

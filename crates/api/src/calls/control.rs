@@ -103,3 +103,16 @@ pub(crate) async fn dtmf(
         _ => Problem::of_fields(errors).into_response(),
     }
 }
+
+/// Presses no more keys: those that wait are dropped, the one that is pressed is let go.
+#[utoipa::path(
+    delete, path = "/v1/calls/{id}/dtmf", tag = "calls", params(("id" = String, Path, description = "The call")),
+    responses(
+        (status = 202, description = "They are cut short, where there are any"),
+        (status = 404, description = "No such call", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is not answered, or over", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn dtmf_ends(State(backend): State<Shared>, Path(id): Path<String>) -> Response {
+    outcome(backend.press_no_more(&id))
+}

@@ -51,6 +51,9 @@ impl Backend for Idle {
     fn press(&self, _: &str, _: &str) -> Result<(), ControlError> {
         Err(ControlError::Unknown)
     }
+    fn press_no_more(&self, _: &str) -> Result<(), ControlError> {
+        Err(ControlError::Unknown)
+    }
     fn hang_up(&self, _: &str) -> Result<(), ControlError> {
         Err(ControlError::Unknown)
     }

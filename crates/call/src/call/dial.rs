@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkline_routing::Pii;
 use trunkline_sdp::{Member, Selection};
-use trunkline_signalling::dialog::{Cx, Ended, MAX_FORWARDS};
+use trunkline_signalling::dialog::{Cx, Ended, Info, MAX_FORWARDS};
 use trunkline_sip::Flow;
 use trunkline_sip::text::OneLine;
 
@@ -148,6 +148,20 @@ impl Call {
             self.step("keys are pressed");
             out.push_back(Output::Press(self.handle, self.party, keys));
         }
+    }
+
+    /// Presses no more keys, while the call is up.
+    pub(crate) fn press_no_more(&self, out: &mut VecDeque<Output>) {
+        if self.phase == Phase::Talking {
+            self.step("no more keys are pressed");
+            out.push_back(Output::PressNoMore(self.handle, self.party));
+        }
+    }
+
+    /// A key goes to a leg's peer in an INFO.
+    pub(super) fn press_by_info(&mut self, cx: &mut Cx<'_>, member: Member, key: char) {
+        let info = Info { kind: "application/dtmf-relay", body: format!("Signal={key}\r\nDuration=160\r\n") };
+        self.on_line(member, cx, |line, cx| line.leg.inform(cx, info));
     }
 
     fn agree(&mut self, selection: Selection, out: &mut VecDeque<Output>) {

@@ -154,6 +154,7 @@ impl Call {
             }
             RoomEvent::Failed(what) => (EndedBy::Gateway, what),
             RoomEvent::Digit(member, key) => return self.key_pressed(cx, member, key, out),
+            RoomEvent::Pressing(member, key) => return self.press_by_info(cx, member, key),
             RoomEvent::Heard(..) => return,
             RoomEvent::Ask(ask) => return self.asked(cx, table, *ask, out),
             RoomEvent::RecordingEnded { file, milliseconds, problem } => {

@@ -80,6 +80,14 @@ impl Shard {
         }
     }
 
+    /// Keys are pressed in a call, or no more of them.
+    pub(super) fn press(&mut self, call: CallHandle, keys: Option<String>, now: Now) {
+        self.with_call(call, now, |call, _, out| match keys {
+            Some(keys) => call.press(keys, out),
+            None => call.press_no_more(out),
+        });
+    }
+
     /// Decides about what peers want by REFER.
     pub(super) fn answer_refers(&mut self, now: Now) {
         while let Some((call, refer)) = self.asked.pop() {

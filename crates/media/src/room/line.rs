@@ -9,7 +9,7 @@ use super::sound::Playing;
 use super::voice::Voice;
 use crate::cleaner::Cleaner;
 use crate::g711::{decode, linear, silence, transcode};
-use crate::keypad::{Due, Keypad};
+use crate::keypad::{Due, Keypad, key};
 use crate::leg::{MAX_PAYLOAD, RtpLeg};
 use crate::speech::Ear;
 
@@ -19,6 +19,8 @@ const USUAL_FRAME: usize = 160;
 pub(crate) struct Line {
     pub(crate) leg: RtpLeg,
     pub(super) keypad: Keypad,
+    /// A key whose press has begun and is for the call to send: the trunk takes keys in INFO requests.
+    pub(super) pressing: Option<char>,
     /// What it hears instead of the others.
     pub(super) sound: Option<Playing>,
     /// Takes the noise out of what it says.
@@ -44,6 +46,7 @@ impl Line {
         Self {
             leg,
             keypad: Keypad::default(),
+            pressing: None,
             sound: None,
             cleaner: None,
             ear: None,
@@ -162,11 +165,21 @@ impl Line {
         self.keypad.press(keys);
     }
 
+    /// Presses no more keys.
+    pub(crate) fn press_no_more(&mut self) {
+        self.keypad.cut();
+    }
+
     /// A packet of the keys that are pressed.
     pub(super) fn press_one(&mut self) {
         let samples = self.packet();
         match self.keypad.step(samples as u32) {
-            Due::Event { payload, first } => self.leg.send_event(payload, first, samples),
+            Due::Event { payload, first } => {
+                if first && self.leg.presses_by_info() {
+                    self.pressing = key(payload[0]);
+                }
+                self.leg.send_event(payload, first, samples);
+            }
             Due::Quiet => self.leg.send(&[silence(self.leg.codec()); MAX_PAYLOAD][..samples]),
         }
     }

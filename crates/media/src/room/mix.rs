@@ -85,6 +85,9 @@ impl Floor {
                 line.sound = None;
                 played = Member::leg(place).map_or(played, |member| played.with(member));
             }
+            if let (Some(key), Some(member)) = (line.pressing.take(), Member::leg(place)) {
+                self.told.push(RoomEvent::Pressing(member, key));
+            }
         }
         if let Way::Mix(speakers) = plan.ways[Member::AGENT.place()] {
             self.mix_to_agent(words, speakers, frames, now);

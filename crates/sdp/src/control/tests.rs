@@ -47,6 +47,7 @@ fn every_event_of_an_agent_on_the_page_can_be_read() {
     for line in examples("### From the agent") {
         let act = serde_json::from_str::<AgentAct>(line).map(|act| match act {
             AgentAct::Dtmf { .. } => "dtmf",
+            AgentAct::DtmfEnd => "dtmf_end",
             AgentAct::Hangup => "hangup",
         });
         let ask = serde_json::from_str::<AgentAsk>(line).map(|ask| match ask {
@@ -65,6 +66,7 @@ fn every_event_of_an_agent_on_the_page_can_be_read() {
         names,
         [
             "dtmf",
+            "dtmf_end",
             "hangup",
             "transfer",
             "transfer_complete",

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use trunkline_sip::{HeaderName, Method, Request, Response, check, reply};
 
 use super::account::Answering;
+use super::info::Informing;
 use super::late::is_ok_to_invite;
 use super::offers::PendingOffer;
 use super::policy::InDialogPolicy;
@@ -152,6 +153,8 @@ pub struct Leg {
     pub(super) reoffer: Option<Reoffer>,
     /// REFERs, once there was one.
     pub(super) referrals: Option<Box<Referrals>>,
+    /// INFOs of ours, once there was one.
+    pub(super) informing: Option<Box<Informing>>,
 }
 
 impl Leg {
@@ -174,6 +177,7 @@ impl Leg {
             placing: None,
             reoffer: None,
             referrals: None,
+            informing: None,
         }
     }
 
@@ -202,8 +206,9 @@ impl Leg {
             State::Leaving { bye } => Some(bye),
             State::New | State::Incoming { .. } | State::Confirmed | State::Ended => None,
         };
-        let told = self.notify_transaction();
-        [own, self.refresh, self.refer_transaction(), self.reoffer_transaction(), told].into_iter().flatten()
+        let (told, informed) = (self.notify_transaction(), self.info_transaction());
+        let asked = [self.refresh, self.refer_transaction(), self.reoffer_transaction()];
+        [own, told, informed].into_iter().chain(asked).flatten()
     }
 
     /// A request inside the dialog.
@@ -262,6 +267,7 @@ impl Leg {
         }
         cx.events.push(LegEvent::Acknowledged(answer));
         self.refer_after_ack(cx);
+        self.send_info(cx);
     }
 
     /// A response to a request of ours.
@@ -280,6 +286,7 @@ impl Leg {
             _ if self.refer_transaction() == Some(tx) => self.refer_response(cx, response),
             _ if self.reoffer_transaction() == Some(tx) => self.reoffer_response(cx, response),
             _ if self.notify_transaction() == Some(tx) => self.notify_response(cx, response),
+            _ if self.info_transaction() == Some(tx) => self.info_response(cx, response),
             // A copy of the 2xx to our INVITE: its ACK was lost.
             _ if is_ok_to_invite(response) => self.handle_stray_ok(cx, response),
             _ => {}
@@ -300,6 +307,7 @@ impl Leg {
             }
             _ if self.refer_transaction() == Some(tx) => self.refer_unanswered(cx),
             _ if self.reoffer_transaction() == Some(tx) => self.leave(cx, Ended::Lost),
+            _ if self.info_transaction() == Some(tx) => self.info_done(cx, false),
             _ => {}
         }
     }

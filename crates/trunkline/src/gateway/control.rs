@@ -215,6 +215,12 @@ impl Backend for Control {
         Ok(())
     }
 
+    fn press_no_more(&self, id: &str) -> Result<(), ControlError> {
+        let call = self.placer.calls().active(id)?;
+        self.dispatcher.reply(call, Input::PressNoMore(call));
+        Ok(())
+    }
+
     fn hang_up(&self, id: &str) -> Result<(), ControlError> {
         if let Some(call) = self.placer.calls().to_hang_up(id)? {
             self.dispatcher.reply(call, Input::HangUp(call));

@@ -2,8 +2,10 @@
 
 use trunkline_sdp::control::{AgentAsk, AgentNews, Play, Recording, Transcript};
 use trunkline_sdp::media::{RoomEvent, Sound};
+use trunkline_sip::HeaderName;
 
-use super::transfers::{second, talking};
+use super::outgoing::{field, methods, response};
+use super::transfers::{over, second, talking};
 use super::*;
 
 fn ask(bench: &mut Bench, call: CallHandle, ask: AgentAsk) -> Said {
@@ -141,4 +143,50 @@ fn an_agent_is_told_when_the_caller_holds_and_when_it_is_back() {
         assert_eq!(news, told.map(|on| AgentNews::Hold { on }), "{direction}");
         bench.receive(in_dialog("a", "ACK", cseq, &tag, "", "").as_bytes());
     }
+}
+
+#[test]
+fn keys_go_out_in_info_one_behind_the_other() {
+    let (mut bench, call, tag) = talking();
+    let press =
+        |bench: &mut Bench, key| bench.input(Input::Room(call, RoomEvent::Pressing(Member::FIRST, key)));
+    let said = press(&mut bench, '5');
+    assert_eq!(methods(&said), ["INFO"]);
+    let first = &said.requests[0];
+    assert_eq!(field(first, &HeaderName::ContentType), "application/dtmf-relay");
+    assert_eq!(&first.body[..], b"Signal=5\r\nDuration=160\r\n");
+    assert!(methods(&press(&mut bench, '#')).is_empty(), "it waits for the answer to the one before");
+    let said = bench.receive(&response(first, 200, "x", "").to_bytes());
+    assert_eq!((methods(&said), &said.requests[0].body[..10]), (vec!["INFO"], &b"Signal=#\r\n"[..]));
+    // One that is refused is lost, and so is one that nobody answers; the call goes on.
+    press(&mut bench, '1');
+    let said = bench.receive(&response(&said.requests[0], 415, "x", "").to_bytes());
+    assert_eq!(methods(&said), ["INFO"]);
+    press(&mut bench, '2');
+    let said = bench.pass(Duration::from_secs(33));
+    assert!(said.requests.iter().any(|request| request.body.starts_with(b"Signal=2")), "the next goes out");
+    let said = bench.receive(in_dialog("a", "BYE", 9, &tag, "", "").as_bytes());
+    assert_eq!(said.codes(), [200]);
+    assert!(methods(&press(&mut bench, '3')).is_empty(), "there is no dialog any more");
+    over(&mut bench, call);
+}
+
+#[test]
+fn a_peer_that_knows_nothing_of_the_call_any_more_ends_it_at_an_info() {
+    let (mut bench, call, _) = talking();
+    let said = bench.input(Input::Room(call, RoomEvent::Pressing(Member::FIRST, '5')));
+    let said = bench.receive(&response(&said.requests[0], 481, "x", "").to_bytes());
+    assert_eq!(methods(&said), ["BYE"]);
+    bench.receive(&response(&said.requests[0], 481, "x", "").to_bytes());
+    over(&mut bench, call);
+}
+
+#[test]
+fn keys_are_cut_short_by_request() {
+    let (mut bench, call, _) = talking();
+    let cuts = |said: &Said| said.outputs.iter().any(|output| matches!(output, Output::PressNoMore(..)));
+    assert!(cuts(&bench.input(Input::PressNoMore(call))));
+    bench.input(Input::HangUp(call));
+    assert!(!cuts(&bench.input(Input::PressNoMore(call))), "it is over");
+    over(&mut bench, call);
 }
