@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! 1xx, new tag ─▶ Early ── requests of the peer, its reliable responses ──▶ Early
+//!                   │          (our PRACK of one that is challenged: 401, 407: once more with the answer)
 //!                   ├── 2xx with its tag: becomes the dialog of the leg
 //!                   └── 199, or another's 2xx, or a refusal: forgotten
 //! ```
@@ -13,7 +14,7 @@ use trunkline_sip::{HeaderName, Method, Request, Response};
 
 use super::leg::{Cx, Leg, State, respond};
 use super::state::Dialog;
-use crate::ServerId;
+use crate::{ClientId, ServerId};
 
 /// Early dialogs of one INVITE that are kept apart; a fork has a handful. Reliable responses of more
 /// are not acknowledged.
@@ -24,6 +25,8 @@ struct Early {
     dialog: Dialog,
     /// The last reliable response.
     rseq: Option<u32>,
+    /// Our PRACK, while it has no final response, and what it acknowledges.
+    prack: Option<(ClientId, u32)>,
     /// The session description that it brought last.
     described: Bytes,
 }
@@ -44,7 +47,7 @@ impl EarlyDialogs {
             if self.0.len() == MAX_EARLY {
                 return None;
             }
-            self.0.push(Early { dialog: base.clone(), rseq: None, described: Bytes::new() });
+            self.0.push(Early { dialog: base.clone(), rseq: None, prack: None, described: Bytes::new() });
             let early = self.0.last_mut()?;
             early.dialog.take_response(response);
             return Some(early);
@@ -78,6 +81,15 @@ impl EarlyDialogs {
         if let Some(early) = self.of(tag) {
             early.described.clear();
         }
+    }
+
+    /// The transactions of our PRACKs.
+    pub(super) fn pracks(&self) -> [Option<ClientId>; MAX_EARLY] {
+        let mut pracks = [None; MAX_EARLY];
+        for (place, early) in pracks.iter_mut().zip(&self.0) {
+            *place = early.prack.map(|(tx, _)| tx);
+        }
+        pracks
     }
 
     pub(super) fn clear(&mut self) {
@@ -132,17 +144,42 @@ impl Leg {
         if !body.is_empty() {
             early.described = body;
         }
+        let tag = early.dialog.remote_tag.clone();
         if let Some(rseq) = reliable {
-            // Its requests share our count.
-            early.dialog.count_from(&self.dialog);
-            let mut prack = early.dialog.request(Method::Prack, cx.tokens);
-            self.dialog.count_from(&early.dialog);
-            let target = early.dialog.target();
-            prack.headers.push(HeaderName::RAck, format!("{rseq} {} INVITE", self.invite_cseq));
-            self.sign(&mut prack, cx);
-            cx.transactions.request(prack, target, cx.now.mono);
+            self.send_prack(cx, &tag, rseq);
         }
         true
+    }
+
+    /// The transactions of our PRACKs.
+    pub(super) fn pracks(&self) -> [Option<ClientId>; MAX_EARLY] {
+        self.placing.as_ref().map(|placing| placing.early.pracks()).unwrap_or_default()
+    }
+
+    fn send_prack(&mut self, cx: &mut Cx<'_>, tag: &str, rseq: u32) {
+        let Some(early) = self.placing.as_mut().and_then(|placing| placing.early.of(tag)) else { return };
+        // Its requests share our count.
+        early.dialog.count_from(&self.dialog);
+        let mut prack = early.dialog.request(Method::Prack, cx.tokens);
+        self.dialog.count_from(&early.dialog);
+        let target = early.dialog.target();
+        prack.headers.push(HeaderName::RAck, format!("{rseq} {} INVITE", self.invite_cseq));
+        self.sign(&mut prack, cx);
+        let tx = cx.transactions.request(prack, target, cx.now.mono);
+        if let Some(early) = self.placing.as_mut().and_then(|placing| placing.early.of(tag)) {
+            early.prack = Some((tx, rseq));
+        }
+    }
+
+    /// A final response to a PRACK of ours: once more where the peer asks who sends it.
+    pub(super) fn prack_response(&mut self, cx: &mut Cx<'_>, tx: ClientId, response: &Response) {
+        let Some(placing) = self.placing.as_mut().filter(|_| response.code() >= 200) else { return };
+        let of_it = |early: &&mut Early| early.prack.is_some_and(|(prack, _)| prack == tx);
+        let Some(early) = placing.early.0.iter_mut().find(of_it) else { return };
+        let (tag, asked) = (early.dialog.remote_tag.clone(), early.prack.take());
+        if let Some((_, rseq)) = asked.filter(|_| self.challenged(response)) {
+            self.send_prack(cx, &tag, rseq);
+        }
     }
 
     /// Whether a request belongs to this leg, by its tags.

@@ -208,7 +208,7 @@ impl Leg {
         };
         let (told, informed) = (self.notify_transaction(), self.info_transaction());
         let asked = [self.refresh, self.refer_transaction(), self.reoffer_transaction()];
-        [own, told, informed].into_iter().chain(asked).flatten()
+        [own, told, informed].into_iter().chain(asked).chain(self.pracks()).flatten()
     }
 
     /// A request inside the dialog.
@@ -287,6 +287,7 @@ impl Leg {
             _ if self.reoffer_transaction() == Some(tx) => self.reoffer_response(cx, response),
             _ if self.notify_transaction() == Some(tx) => self.notify_response(cx, response),
             _ if self.info_transaction() == Some(tx) => self.info_response(cx, response),
+            _ if self.pracks().contains(&Some(tx)) => self.prack_response(cx, tx, response),
             // A copy of the 2xx to our INVITE: its ACK was lost.
             _ if is_ok_to_invite(response) => self.handle_stray_ok(cx, response),
             _ => {}

@@ -280,6 +280,31 @@ fn a_reliable_ringing_is_acknowledged_once_for_each_branch() {
 }
 
 #[test]
+fn a_prack_that_is_challenged_goes_out_once_more() {
+    let mut bench = Bench::new();
+    let (call, invite) = ring(&mut bench);
+    let mut ringing = response(&invite, 183, "a", ANSWER);
+    ringing.headers.push(HeaderName::Require, "100rel");
+    ringing.headers.push(HeaderName::RSeq, "9");
+    let said = bench.receive(&ringing.to_bytes());
+    let said = bench.receive(&challenge(&said.requests[0], 407, "carrier.example", ""));
+    assert_eq!(methods(&said), ["PRACK"]);
+    let again = &said.requests[0];
+    assert_eq!(
+        (field(again, &HeaderName::RAck), again.cseq().map(|cseq| cseq.number)),
+        ("9 1 INVITE".into(), Some(3))
+    );
+    assert!(field(again, &HeaderName::ProxyAuthorization).contains("username=\"acme\""));
+    assert!(
+        methods(&bench.receive(&challenge(again, 407, "carrier.example", ""))).is_empty(),
+        "the password is wrong"
+    );
+    let said = bench.receive(&response(&invite, 200, "a", "").to_bytes());
+    assert_eq!(methods(&said), ["ACK"]);
+    bench.input(Input::HangUp(call));
+}
+
+#[test]
 fn a_503_goes_to_the_next_address_and_a_busy_callee_does_not() {
     let mut bench = Bench::new();
     let (call, invite) = ring(&mut bench);
